@@ -1,0 +1,61 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TOOLS := $(CURDIR)/.tools
+export PATH := $(TOOLS)/bin:$(PATH)
+
+PORT ?= 8000
+ADMIN_PORT ?= 9000
+export PORT ADMIN_PORT
+
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-script-location
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.x ...")'
+	$(PYTHON) -m venv $(VENV)
+
+# The project itself is installed editable, so that `tasks-service` exists; its dependencies come from the lock alone.
+$(VENV)/.local: requirements/local.txt pyproject.toml | $(BIN)/python
+	$(PIP) --require-hashes -r requirements/local.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.local
+	$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.PHONY: run
+run: $(VENV)/.local ## everything, then the service on http://127.0.0.1:8000 (PORT=, ADMIN_PORT=, DATABASE_URL= override)
+	@$(BIN)/python -m service dev
+
+.PHONY: test
+test: $(VENV)/.dev ## the whole suite on a real PostgreSQL; ARGS=path narrows it
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+.PHONY: check
+check: $(VENV)/.dev ## format, lint, types, migration drift, chart, docs
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m service migrate drift
+
+.PHONY: format
+format: $(VENV)/.dev ## rewrite the code as the formatter wants it
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: lock
+lock: $(VENV)/.dev ## renew requirements/*.txt from pyproject.toml
+	$(LOCK) pyproject.toml -o requirements/runtime.txt
+	$(LOCK) -c requirements/runtime.txt --extra local pyproject.toml -o requirements/local.txt
+	$(LOCK) -c requirements/local.txt --extra local --group dev pyproject.toml -o requirements/dev.txt
+
+.PHONY: clean
+clean: ## remove the virtual environment, the tools and the local database
+	rm -rf $(VENV) $(TOOLS) .data
