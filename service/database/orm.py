@@ -63,6 +63,8 @@ def _migration_pool() -> Pool:
         connect_timeout=10.0,
         server_settings=(
             ("lock_timeout", f"{MIGRATION_LOCK_TIMEOUT_MS}ms"),
+            # A killed migration's statement ends soon, or the one that comes after it would wait for a ghost.
+            ("client_connection_check_interval", "1s"),
             ("application_name", "tasks-migrate"),
         ),
     )
