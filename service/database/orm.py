@@ -15,6 +15,9 @@ from service.telemetry.metrics import DatabaseMetrics
 APP = "models"
 MODELS = ["service.accounts.model", "service.tasks.model", "aerich.models"]
 
+OPERATION = "orm"
+"""What the metrics call a statement of the ORM's making."""
+
 MIGRATION_LOCK_TIMEOUT_MS = 200
 """How long a migration's statement waits for a table lock: everyone who comes after it waits as long."""
 
@@ -89,7 +92,7 @@ class _OrmLease:
     async def __aenter__(self) -> Connection:
         if self._client._pool is None:  # noqa: SLF001  Tortoise's own wrapper does the same
             await self._client.create_connection(with_db=True)
-        self._lease: Lease = self._client._pool.lease()  # type: ignore[union-attr]  # noqa: SLF001  it has one now
+        self._lease: Lease = self._client._pool.lease(OPERATION)  # type: ignore[union-attr]  # noqa: SLF001  it has one now
         connection: Connection = await self._lease.__aenter__()
         return connection
 
