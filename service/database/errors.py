@@ -1,9 +1,9 @@
 """From the driver's errors to ours, by SQLSTATE: one table, read top to bottom, the longest prefix wins."""
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
 from tortoise.exceptions import BaseORMException
@@ -98,7 +98,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def translating(work: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+def translating(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """For code that goes through the ORM: faults of the database leave it as problems."""
 
     @wraps(work)

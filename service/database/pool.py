@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
+from typing import Protocol
 
 import asyncpg
 
@@ -19,7 +20,7 @@ from service.database import errors
 from service.database.connection import Connection, PoolOptions
 from service.database.lender import Lender
 
-__all__ = ["Connection", "Lease", "Pool", "PoolOptions", "Statement"]
+__all__ = ["Connection", "Executor", "Lease", "Pool", "PoolOptions", "Statement", "Transaction"]
 
 RETRIES = 2
 RETRY_JITTER_SECONDS = 0.05
@@ -34,22 +35,30 @@ class Statement:
     reads: bool = False
 
 
+class Executor(Protocol):
+    """Where a statement can be run: the pool, each in a transaction of its own, or one open transaction."""
+
+    async def fetch(self, statement: Statement, *args: object) -> list[asyncpg.Record]: ...
+
+    async def fetchrow(self, statement: Statement, *args: object) -> asyncpg.Record | None: ...
+
+
 class Pool(Lender):
-    def lease(self, operation: str = "lease") -> "Lease":
-        return Lease(self, operation)
+    def lease(self) -> "Lease":
+        return Lease(self)
 
     @asynccontextmanager
-    async def transaction(self, operation: str = "transaction") -> AsyncIterator[Connection]:
-        """A connection inside a transaction, which ends with the block: committed, or rolled back on any exception.
+    async def transaction(self) -> AsyncIterator["Transaction"]:
+        """A transaction that ends with the block: committed, or rolled back on any exception.
 
         Raises a `Problem` for every fault of the database, and the driver's error for a constraint. Nobody waits for
         the rollback: the pool does it apart, before it lends the connection again.
         """
         try:
-            async with self.lease(operation) as connection:
+            async with self.lease() as connection:
                 transaction = connection.transaction()
                 await transaction.start()
-                yield connection
+                yield Transaction(connection, self)
                 await transaction.commit()
         except Exception as error:
             if (problem := errors.translate(error)) is not None and problem is not error:
@@ -90,17 +99,37 @@ class Pool(Lender):
             self.observe(statement.operation, monotonic() - started_at)
 
 
+class Transaction:
+    """Runs statements one after the other in one transaction. Raises the driver's errors as they are."""
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, connection: Connection, pool: Pool) -> None:
+        self._connection = connection
+        self._pool = pool
+
+    async def fetch(self, statement: Statement, *args: object) -> list[asyncpg.Record]:
+        started_at = monotonic()
+        try:
+            return await self._connection.fetch(statement.sql, *args)  # type: ignore[no-any-return]
+        finally:
+            self._pool.observe(statement.operation, monotonic() - started_at)
+
+    async def fetchrow(self, statement: Statement, *args: object) -> asyncpg.Record | None:
+        rows = await self.fetch(statement, *args)
+        return rows[0] if rows else None
+
+
 class Lease:
     """`async with pool.lease() as connection`: given back at the end of the block, whatever ended it.
 
     Wait and block together may last one statement timeout: then the block ends with TimeoutError.
     """
 
-    __slots__ = ("_connection", "_operation", "_pool", "_started_at", "_timeout")
+    __slots__ = ("_connection", "_pool", "_timeout")
 
-    def __init__(self, pool: Pool, operation: str) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._operation = operation
 
     async def __aenter__(self) -> Connection:
         self._timeout = asyncio.timeout(self._pool.options.statement_timeout)
@@ -110,14 +139,12 @@ class Lease:
         except BaseException as error:
             await self._timeout.__aexit__(type(error), error, error.__traceback__)
             raise
-        self._started_at = monotonic()
         return self._connection
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.give_back(self._connection, error)
-        self._pool.observe(self._operation, monotonic() - self._started_at)
         await self._timeout.__aexit__(kind, error, trace)
 
 
