@@ -5,7 +5,7 @@ from sanic.response import empty
 
 from service.accounts.model import User
 from service.accounts.principal import authenticate, principal_of
-from service.accounts.schemas import Login, NewPassword, Refresh, SessionOut, Signup, UserOut
+from service.accounts.schemas import Login, NewPassword, Refresh, SessionOut, Signup, UserOut, account_email
 from service.accounts.store import RefreshTokenReused, Session
 from service.http.bodies import parse
 from service.http.responses import NO_STORE, READ, json_model, json_value
@@ -31,7 +31,8 @@ async def login(request: Request) -> HTTPResponse:
     """Begin a session"""
     body = parse(Login, request)
     ctx = request.app.ctx
-    user: User | None = await ctx.accounts.user_by_email(body.email.strip().lower())
+    email = account_email(body.email)
+    user: User | None = None if email is None else await ctx.accounts.user_by_email(email)
     if not await ctx.passwords.matches(body.password, user and user.password_hash) or user is None:
         ctx.metrics.auth_failures.labels("bad_credentials").inc()
         raise BadCredentials
