@@ -67,7 +67,10 @@ def run_k6(script: str, env: Mapping[str, str]) -> int:
 def started_service(env: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """A migrated database that is thrown away afterwards, and the service as shipped; gives its addresses."""
     port, admin_port = str(_free_port()), str(_free_port())
-    with tempfile.TemporaryDirectory(prefix="tasks-load-") as folder, embedded_postgres(Path(folder) / "data") as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="tasks-load-") as folder,
+        embedded_postgres(Path(folder) / "data") as server,
+    ):
         server.create_database("tasks")
         settings = {
             **env,
