@@ -23,6 +23,14 @@ def _email(value: str) -> str:
     return address.normalized.lower()
 
 
+def account_email(text: str) -> str | None:
+    """The address as signup would have stored it, None where no account can have it."""
+    try:
+        return _email(text) if len(text) <= EMAIL_MAX else None
+    except PydanticCustomError:
+        return None
+
+
 Email = Annotated[str, Field(max_length=EMAIL_MAX, json_schema_extra={"format": "email"}), AfterValidator(_email)]
 Password = Annotated[str, Field(min_length=8, max_length=128), AfterValidator(storable)]
 AnyPassword = Annotated[str, Field(max_length=1024)]

@@ -85,10 +85,10 @@ class ListParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    limit: Annotated[int, BeforeValidator(_number), Field(strict=True, ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT
+    limit: Annotated[int, Field(strict=True, ge=1, le=LIMIT_MAX), BeforeValidator(_number)] = LIMIT_DEFAULT
     cursor: Annotated[str, Field(max_length=CURSOR_MAX, pattern="^[A-Za-z0-9_-]+$")] | None = None
     sort: Sort = "-created_at"
-    completed: Annotated[bool, BeforeValidator(_boolean), Field(strict=True)] | None = None
+    completed: Annotated[bool, Field(strict=True), BeforeValidator(_boolean)] | None = None
     q: Annotated[str, Field(min_length=1, max_length=SEARCH_MAX), AfterValidator(storable)] | None = None
     created_from: Time | None = None
     created_to: Time | None = None
