@@ -47,7 +47,7 @@ def test_clients_that_reset_their_connections_take_none_of_the_pool(service: Ser
     count = pick(1500, 4000)
     asyncio.run(_storm(service, user, count))
 
-    settled = eventually(lambda: service.metric('db_pool_connections{state="in_use"}') == 0)
+    settled = eventually(lambda: service.metric('db_pool_connections{state="in_use"}') == 0, within_seconds=30)
     idle = service.metric('db_pool_connections{state="idle"}')
     seen = service.connections()
     report("promise 1, disconnects", count=count, settled_after=settled, connections=len(seen))

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -82,7 +83,7 @@ class Service:
     def connections(self) -> list[tuple[str, str]]:
         """State and last statement of each of its connections, as the database server sees them."""
         assert self.process is not None
-        name = self.environment["DATABASE_URL"].rpartition("/")[2].partition("?")[0]
+        name = urlsplit(self.environment["DATABASE_URL"]).path.removeprefix("/")
         rows = run_sql(
             self.environment["DATABASE_URL"],
             "SELECT state, query FROM pg_stat_activity WHERE application_name = 'tasks-service' AND datname = $1",
