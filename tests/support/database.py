@@ -4,6 +4,9 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -59,6 +62,20 @@ def run_command(*arguments: str, check: bool = False, **env: str) -> subprocess.
 def bare_environment() -> dict[str, str]:
     """The environment without anything that the service would read as a setting."""
     return {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")}
+
+
+@contextmanager
+def held(url: str, sql: str) -> Iterator[None]:
+    """Keep open what `sql` began, a transaction with its locks, until the block ends."""
+    loop = asyncio.new_event_loop()
+    with ThreadPoolExecutor(1) as thread:
+        connection = thread.submit(loop.run_until_complete, asyncpg.connect(url, loop=loop)).result(10)
+        try:
+            thread.submit(loop.run_until_complete, connection.execute(sql)).result(10)
+            yield
+        finally:
+            thread.submit(loop.run_until_complete, connection.close()).result(10)
+    loop.close()
 
 
 def run_sql(url: str, sql: str, *arguments: object) -> list[asyncpg.Record]:
