@@ -5,7 +5,7 @@
 // rate of the last step that held. k6 calls that end a crossed threshold (status 99); `make load` knows better.
 import exec from 'k6/execution';
 
-import { experiment } from './lib/experiment.js';
+import { experiment, guarded } from './lib/experiment.js';
 import { round, table } from './lib/figures.js';
 import { poll } from './lib/polling.js';
 import { seed, sessionOf, signUp } from './lib/session.js';
@@ -56,10 +56,10 @@ export function setup() {
   return { sessions: seed(signUp(USERS), 20), startedAt: Date.now() };
 }
 
-export default function (data) {
+export default guarded((data) => {
   stamp(data, { step: String(Math.floor((Date.now() - exec.scenario.startTime) / 1000 / STEP_SECONDS)) });
   poll(sessionOf(data));
-}
+});
 
 function findings({ metrics }) {
   const seen = steps.map((rate, step) => measured(metrics, rate, step)).filter(({ count }) => count);

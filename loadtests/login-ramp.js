@@ -7,7 +7,7 @@ import { check } from 'k6';
 import http from 'k6/http';
 import { Counter } from 'k6/metrics';
 
-import { experiment } from './lib/experiment.js';
+import { experiment, guarded } from './lib/experiment.js';
 import { round } from './lib/figures.js';
 import { poll } from './lib/polling.js';
 import { PASSWORD, post, seed, sessionOf, signUp } from './lib/session.js';
@@ -56,7 +56,7 @@ export function setup() {
   return { sessions: seed(signUp(USERS), 5), startedAt: Date.now() };
 }
 
-export function login(data) {
+export const login = guarded((data) => {
   stamp(data);
   const { email, id } = data.sessions[Math.floor(Math.random() * data.sessions.length)];
   const [method, url, body, params] = post('/api/auth/login', { email, password: PASSWORD }, {
@@ -70,12 +70,12 @@ export function login(data) {
     'login gives the right answer': () =>
       refused(response) ? Number(response.headers['Retry-After']) >= 1 : response.json('user.id') === id,
   });
-}
+});
 
-export function work(data) {
+export const work = guarded((data) => {
   stamp(data);
   poll(sessionOf(data));
-}
+});
 
 function findings({ metrics }) {
   const done = values(metrics, 'logins_granted').count || 0;

@@ -8,7 +8,7 @@
 import http from 'k6/http';
 import { Rate, Trend } from 'k6/metrics';
 
-import { experiment } from './lib/experiment.js';
+import { experiment, guarded } from './lib/experiment.js';
 import { round } from './lib/figures.js';
 import { pollAsync } from './lib/polling.js';
 import { seed, signUp } from './lib/session.js';
@@ -46,7 +46,7 @@ export const options = experiment({
     goodput_share: [`rate>=${KEPT / FACTOR}`],
     served_or_refused: ['rate==1'],
     refusal_ms: [`max<=${REFUSAL_MS}`],
-    dropped_iterations: [`count<${0.01 * TICKS * SECONDS}`],
+    'dropped_iterations{scenario:ticks}': [`count<${0.01 * TICKS * SECONDS}`],
     ...correct,
     ...(ADMIN_URL ? { resident_growth_mb: [`max<${GROWTH_MB}`] } : {}),
   },
@@ -61,13 +61,13 @@ export async function setup() {
   return { sessions, best, startedAt: Date.now() };
 }
 
-export default async function (data) {
+export default guarded(async (data) => {
   stamp(data);
   http.setResponseCallback(http.expectedStatuses({ min: 200, max: 399 }, 429, 503));
   const share = (data.best * FACTOR) / TICKS;
   const count = Math.floor(share) + (Math.random() < share % 1 ? 1 : 0);
   await Promise.all(Array.from({ length: count }, () => arrive(data.sessions)));
-}
+});
 
 async function arrive(sessions) {
   const { response } = await pollAsync(any(sessions));

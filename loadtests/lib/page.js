@@ -33,7 +33,7 @@ ${[...result.findings, ...result.wrong].length ? `<pre>${escape([...result.findi
 <div class="wide"><table><tr>${HEAD.map((name) => `<th>${escape(name)}</th>`).join('')}</tr>
 ${result.rows.map((row) => `<tr>${cells(row).map((cell) => `<td>${escape(cell)}</td>`).join('')}</tr>`).join('\n')}</table></div>
 ${charts(result).map(figure).join('\n')}
-${result.service ? `<p>${escape(sampled(result.service))}</p>` : ''}
+${result.service ? `<p>${sampled(result.service).map(escape).join('<br>')}</p>` : ''}
 ${result.dropped ? `<p>${result.dropped} arrivals were dropped: no virtual user was free to make them.</p>` : ''}
 </body></html>
 `;
@@ -61,6 +61,7 @@ function charts({ windows, service, objective }) {
       series: [series('in use', 'inUse', 'a'), series('requests waiting', 'waiting', 'b')],
       line: { name: 'largest pool', at: service.maximum },
     },
+    { title: 'Wait for a connection, ms', series: [series('mean', 'wait', 'b')] },
     { title: 'Resident memory, MB', series: [series('memory', 'memory', 'a')] },
     { title: 'Lateness of the event loop, ms', series: [series('worst of the window', 'lag', 'c')] },
   ];

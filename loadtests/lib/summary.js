@@ -34,7 +34,7 @@ function digest(script, question, seconds, data, findings, apart) {
     rows: rows(data.metrics, seconds, apart),
     wrong: data.root_group.checks.filter((check) => check.fails).map(({ name, fails }) => `${fails} × not: ${name}`),
     service: service(data.metrics),
-    dropped: values(data.metrics, 'dropped_iterations').count || 0,
+    dropped: dropped(data.metrics),
     windows: windows(data.metrics, seconds),
   };
 }
@@ -44,11 +44,17 @@ export function values(metrics, name) {
 }
 
 function verdicts(metrics) {
-  return Object.entries(metrics).flatMap(([name, metric]) =>
+  return Object.entries(metrics).sort().flatMap(([name, metric]) =>
     Object.entries(metric.thresholds || {}).map(([condition, { ok }]) => {
       const measured = metric.values[condition.split(/[<>=]/)[0].trim()];
       return { ok, name, condition, measured: measured === undefined ? '' : round(measured) };
     }));
+}
+
+// Of the clients; a sample of the pool that came too late harms nobody.
+function dropped(metrics) {
+  const scenarios = Object.keys(metrics).filter((name) => name.startsWith('dropped_iterations{'));
+  return scenarios.reduce((sum, name) => sum + (values(metrics, name).count || 0), 0);
 }
 
 function rows(metrics, seconds, apart) {
@@ -69,6 +75,7 @@ function service(metrics) {
     inUse: values(metrics, 'pool_in_use').max,
     maximum: values(metrics, 'pool_max').value,
     waiting: values(metrics, 'pool_waiting').max,
+    wait: values(metrics, 'pool_wait_ms'),
     timeouts: values(metrics, 'pool_acquire_timeouts').count || 0,
     memory: [min, max].map(Math.round),
     lag: values(metrics, 'loop_lag_ms'),
@@ -91,6 +98,7 @@ function windows(metrics, seconds) {
       inUse: of('pool_in_use', i).max,
       waiting: of('pool_waiting', i).max,
       memory: of('resident_mb', i).max,
+      wait: of('pool_wait_ms', i).max,
       lag: of('loop_lag_ms', i).max,
     };
   });
@@ -108,7 +116,7 @@ function text(result) {
     '',
     ...result.findings,
     ...result.wrong,
-    ...(result.service ? [sampled(result.service)] : []),
+    ...(result.service ? sampled(result.service) : []),
     ...(result.dropped ? [`${result.dropped} arrivals were dropped: no virtual user was free to make them`] : []),
   ];
   return `\n${lines.map((line) => `  ${line}`.trimEnd()).join('\n')}\n\n`;
