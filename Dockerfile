@@ -1,22 +1,23 @@
 # syntax=docker/dockerfile:1
 ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim
 
-# Builds the virtual environment at the path where it will run, as its scripts name that path.
+# Builds the virtual environment and /app at the paths where they will run.
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
-WORKDIR /src
-COPY requirements/ requirements/
+WORKDIR /app
+COPY requirements/runtime.txt requirements/
 # By hash, and wheels only: a source package would need a compiler. pip stays outside of the environment.
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install --no-compile --only-binary :all: --require-hashes \
        -r requirements/runtime.txt
 COPY pyproject.toml README.md ./
 COPY service/ service/
-# Built by the lock's setuptools, so that nothing comes in without a hash. The bytecode is compiled here, as the final
-# file system is read-only, and is not checked against its source, as neither ever changes.
-RUN /opt/venv/bin/python -c 'from setuptools.build_meta import build_wheel; build_wheel("/tmp")' \
-    && python -m pip --python /opt/venv/bin/python install --no-compile --no-index --no-deps /tmp/tasks_service-*.whl \
-    && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv
+COPY migrations/ migrations/
+# Editable, since migrations lie beside the package and aerich wants pyproject.toml there too; built by the lock's own
+# setuptools. The bytecode is compiled here, as the final file system is read-only, and never checked against its source.
+RUN python -m pip --python /opt/venv/bin/python install --no-compile --no-index --no-deps --no-build-isolation --editable . \
+    && rm -rf requirements README.md ./*.egg-info build \
+    && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv service migrations
 
 FROM ${PYTHON_IMAGE}
 ARG VERSION=0.0.0+unknown
@@ -33,8 +34,7 @@ RUN rm -rf /usr/local/lib/python3*/site-packages/pip /usr/local/lib/python3*/sit
     && echo 'tasks:x:10001:' >>/etc/group
 WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
-COPY pyproject.toml ./
-COPY migrations/ migrations/
+COPY --from=build /app /app
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
