@@ -72,5 +72,3 @@ def _template(values_file: str, settings: tuple[str, ...], helm: str) -> list[st
     sets = [part for setting in settings for part in ("--set", setting)]
     version = ["--kube-version", OLDEST_KUBERNETES]
     return [tool(helm), "template", "tasks", CHART, "--values", CHART / "ci" / values_file, *version, *sets]
-
-

@@ -16,7 +16,6 @@ from tests.packaging.chart import (
     VALUES_FILES,
     Manifest,
     all_manifests,
-
     render,
 )
 from tests.packaging.tools import run, succeed, tool
@@ -85,9 +84,7 @@ def test_a_misspelt_field_of_an_operator_would_be_found() -> None:
 
 def test_each_template_holds_one_resource() -> None:
     for values_file in VALUES_FILES:
-        origins = [
-            (m["kind"], m["metadata"]["name"]) for m in render(values_file) if m["metadata"].get("name")
-        ]
+        origins = [(m["kind"], m["metadata"]["name"]) for m in render(values_file) if m["metadata"].get("name")]
         assert len(origins) == len(set(origins)), values_file
 
 
@@ -123,5 +120,3 @@ def _validator(version: str, manifest: Manifest) -> Draft202012Validator:
     name = "-".join(part for part in (manifest["kind"].lower(), group.split(".")[0], api) if part)
     schema = json.loads((folder / f"{name}.json").read_text())
     return Draft202012Validator(schema, registry=registry)
-
-

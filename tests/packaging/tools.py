@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,10 @@ def root_user() -> None:
 
 
 def run(
-    *command: str | Path, stdin: str | None = None, timeout_seconds: float = 60, **env: str
+    *command: str | Path,
+    stdin: str | None = None,
+    timeout_seconds: float = 60,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """The finished process, whatever its exit code."""
     return subprocess.run(
@@ -43,12 +47,17 @@ def run(
         check=False,
         timeout=timeout_seconds,
         cwd=ROOT,
-        env={**os.environ, "PATH": PATH, **env},
+        env={**os.environ, "PATH": PATH, **(environment or {})},
     )
 
 
-def succeed(*command: str | Path, stdin: str | None = None, timeout_seconds: float = 60, **env: str) -> str:
+def succeed(
+    *command: str | Path,
+    stdin: str | None = None,
+    timeout_seconds: float = 60,
+    environment: Mapping[str, str] | None = None,
+) -> str:
     """What the command printed; its error output is the failure."""
-    done = run(*command, stdin=stdin, timeout_seconds=timeout_seconds, **env)
+    done = run(*command, stdin=stdin, timeout_seconds=timeout_seconds, environment=environment)
     assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stderr}{done.stdout}"
     return done.stdout
