@@ -13,7 +13,8 @@ APPLIED = of_pods("schema_revision", 'kind="applied"')
 EXPECTED = of_pods("schema_revision", 'kind="expected"')
 # Not by $pod: that variable knows the pods that Prometheus scraped, and a pod that cannot migrate never is.
 MIGRATING = 'namespace="$namespace", container="migrate"'
-INIT_WAITING = f'kube_pod_init_container_status_waiting_reason{{{MIGRATING}, reason!~"PodInitializing|ContainerCreating"}}'
+STUCK = 'reason!~"PodInitializing|ContainerCreating"'
+INIT_WAITING = f"kube_pod_init_container_status_waiting_reason{{{MIGRATING}, {STUCK}}}"
 INIT_RESTARTS = f"kube_pod_init_container_status_restarts_total{{{MIGRATING}}}"
 
 
