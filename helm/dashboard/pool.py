@@ -37,7 +37,7 @@ def _waiting() -> timeseries.Panel:
 def _acquire() -> timeseries.Panel:
     return graph(
         "Time to get a connection",
-        "Microseconds when connections are free. p95 in milliseconds: the pool is the bottleneck, whatever "
+        "Below a millisecond when connections are free. p95 above that: the pool is the bottleneck, whatever "
         "the database says.",
         "s",
         [
@@ -60,9 +60,9 @@ def _timeouts() -> timeseries.Panel:
 def _churn() -> timeseries.Panel:
     return graph(
         "Connections opened and closed",
-        "Quiet when all is well: connections live an hour. Closed for an error: the database restarts, "
-        "fails over or drops us. Opened without end: something between closes idle ones; lower "
-        "DB_CONNECTION_MAX_IDLE_SECONDS.",
+        "Quiet when all is well: max_age and max_idle recycle connections now and then. lost or broken: the "
+        "database restarts, fails over or drops us. Many lost with no outage: something between cuts idle "
+        "connections; lower database.pool.maxIdleSeconds.",
         "ops",
         [
             query(f"sum({per_second('db_pool_connections_opened_total')})", "opened"),

@@ -1,6 +1,6 @@
 """Row two: who asks for what, what fails, and how long it takes, by route."""
 
-from grafana_foundation_sdk.builders import timeseries
+from grafana_foundation_sdk.builders import prometheus, timeseries
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard
 
@@ -23,7 +23,10 @@ DURATION = "http_request_duration_seconds"
 COUNT = f"{DURATION}_count"
 SERVER_ERROR = 'status=~"5.."'
 CLIENT_ERROR = 'status=~"4.."'
-LIMIT = query("vector($slo_latency_seconds)", OBJECTIVE)
+
+
+def _limit() -> prometheus.Dataquery:
+    return query("vector($slo_latency_seconds)", OBJECTIVE)
 
 
 def _requests_by_route() -> timeseries.Panel:
@@ -40,7 +43,7 @@ def _server_errors() -> timeseries.Panel:
     return graph(
         "Answers 5xx",
         "503 alone: the pool is exhausted or the database is away (rows 4 and 5 tell which). 500: a defect; "
-        "search the logs for event request.failed by route and take the request_id.",
+        "search the logs for that route with status 500 and follow the request_id.",
         "reqps",
         [
             query(f"sum by (route, status) ({per_second(COUNT, SERVER_ERROR)})", "{{status}} {{route}}"),
@@ -52,9 +55,9 @@ def _server_errors() -> timeseries.Panel:
 def _refusals() -> timeseries.Panel:
     return graph(
         "Answers 4xx, and why tokens were refused",
-        "401 rising with reason `expired` only: a client does not refresh. `bad_signature`: a key was "
-        "rotated too early, or somebody forges. 429: a limit works. 409, 412: clients race each other, "
-        "which is theirs to solve.",
+        "expired_token alone: a client does not refresh. bad_token: a key was rotated too early, or "
+        "somebody forges. bad_credentials or limited: guessing. refresh_reuse: a refresh token was stolen "
+        "or a client raced itself. 409 and 412: clients race each other, which is theirs to solve.",
         "reqps",
         [
             query(f"sum by (status) ({per_second(COUNT, CLIENT_ERROR)})", "{{status}}"),
@@ -73,7 +76,7 @@ def _percentiles() -> timeseries.Panel:
             with_exemplars(quantile(0.99, DURATION), "p99"),
             query(quantile(0.95, DURATION), "p95"),
             query(quantile(0.5, DURATION), "p50"),
-            LIMIT,
+            _limit(),
         ],
     )
 
@@ -84,7 +87,7 @@ def _by_route() -> timeseries.Panel:
         "One route alone: its statement (row 5, query time by operation). All routes together: pool, event "
         "loop or database as a whole. Login and signup are slower by design (argon2).",
         "s",
-        [query(quantile(0.95, DURATION, by="method, route"), "{{method}} {{route}}"), LIMIT],
+        [query(quantile(0.95, DURATION, by="method, route"), "{{method}} {{route}}"), _limit()],
     )
 
 
