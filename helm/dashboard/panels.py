@@ -200,7 +200,7 @@ def table(
 
 def heatmap(title: str, description: str, expr: str, *, width: int = 8) -> heatmap_builders.Panel:
     """Draw a Prometheus histogram as it is, bucket by bucket."""
-    target = query(expr, "{{le}}").format(PromQueryFormat.HEATMAP)
+    target = query(expr, "{{le}}").format(PromQueryFormat.HEATMAP).ref_id("A")
     return (
         heatmap_builders.Panel()
         .title(title)

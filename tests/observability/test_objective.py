@@ -63,7 +63,7 @@ def test_shares_reach_rules_and_dashboard() -> None:
     rendered = render("slo.latencyTarget=0.95", "slo.availability=0.9995", "slo.minRequestsPerHour=7")
     assert rendered.constants["slo_latency_target"] == "0.95"
     assert rendered.constants["slo_availability"] == "0.9995"
-    spent = {rule["labels"].get("sli"): rule["expr"].strip() for rule in rendered.recorded}
+    spent = {rule.get("labels", {}).get("sli"): rule["expr"].strip() for rule in rendered.recorded}
     assert spent["availability"].endswith("/ (1 - 0.9995)")
     assert spent["latency"].endswith("/ (1 - 0.95)")
     burning = [alert for name, alert in rendered.alerts.items() if "Burning" in name]
