@@ -1,0 +1,161 @@
+"""The commands: `python -m service --help`, installed also as `tasks-service`."""
+
+import argparse
+import asyncio
+import os
+import socket
+import sys
+
+import orjson
+
+from service.database import migrate
+from service.database.embedded import EmbeddedError
+from service.settings import Settings, SettingsError, database_dsn, load_settings
+from service.telemetry import logs
+
+BACKLOG = 1024
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    logs.configure(os.environ.get("LOG_LEVEL") or "info", os.environ.get("LOG_FORMAT") or "json")
+    try:
+        sys.exit(arguments.run(arguments))
+    except SettingsError as error:
+        sys.exit(
+            "The configuration has mistakes:\n" + "\n".join(f"  {line}" for line in str(error).splitlines())
+        )
+    except (migrate.MigrationError, EmbeddedError) as error:
+        sys.exit(str(error))
+
+
+def _serve(_: argparse.Namespace) -> int:
+    import uvloop  # noqa: F401, PLC0415  without it an idle connection holds up SIGTERM: no server rather than such a one
+
+    from service.app import create_app  # noqa: PLC0415  the other commands need no server
+    from service.http.protocol import Protocol  # noqa: PLC0415
+    from service.lifecycle import check_database  # noqa: PLC0415
+
+    settings = load_settings()
+    asyncio.run(check_database(settings))
+    listener = _listen(settings)
+    app = create_app(settings)
+    app.run(
+        sock=listener, protocol=Protocol, single_process=True, access_log=False, motd=False, backlog=BACKLOG
+    )
+    return 0
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Raises SettingsError when the port cannot be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    for port in (settings.admin_port, settings.port):
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((settings.host, port))
+        except OSError as error:
+            raise SettingsError(
+                f"PORT or ADMIN_PORT: cannot listen on {settings.host}:{port}: {error.strerror}"
+            ) from error
+    listener.bind((settings.host, settings.port))
+    return listener
+
+
+def _dev(_: argparse.Namespace) -> int:
+    from service import dev  # noqa: PLC0415  needs the extra `local`
+
+    return dev.run()
+
+
+def _upgrade(_: argparse.Namespace) -> int:
+    done = asyncio.run(migrate.upgrade(database_dsn()))
+    _say("\n".join(f"applied {file}" for file in done) or "nothing to apply")
+    return 0
+
+
+def _downgrade(arguments: argparse.Namespace) -> int:
+    done = asyncio.run(migrate.downgrade(database_dsn(), arguments.to))
+    _say("\n".join(f"undone {file}" for file in done) or "nothing to undo")
+    return 0
+
+
+def _history(_: argparse.Namespace) -> int:
+    found = asyncio.run(migrate.state(database_dsn()))
+    known = sorted({*found.expected, *found.applied})
+    _say("\n".join(f"{'applied' if r in found.applied else 'pending'}  {r.file}" for r in known))
+    return 0
+
+
+def _heads(_: argparse.Namespace) -> int:
+    found = asyncio.run(migrate.state(database_dsn()))
+    _say("\n".join(r.file for r in found.pending) or "no pending revision")
+    return 0
+
+
+def _check(_: argparse.Namespace) -> int:
+    found = asyncio.run(migrate.state(database_dsn()))
+    migrate.warn_ahead(found)
+    if found.pending:
+        _say("\n".join(f"missing {r.file}" for r in found.pending))
+        return 1
+    _say(f"at revision {found.applied_number}")
+    return 0
+
+
+def _drift(_: argparse.Namespace) -> int:
+    drifted = migrate.drift()
+    if drifted:
+        _say(f"The models have changed since the last migration; it would have to do:\n{drifted}")
+        return 1
+    _say("models and migrations agree")
+    return 0
+
+
+def _openapi(_: argparse.Namespace) -> int:
+    from service.http.openapi import document  # noqa: PLC0415
+
+    _say(orjson.dumps(document(), option=orjson.OPT_INDENT_2).decode())
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201  a command's answer goes to standard output
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tasks-service", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        parent: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, run: object, text: str
+    ) -> argparse.ArgumentParser:
+        added = parent.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        return added
+
+    command(commands, "serve", _serve, "the server, one process")
+    command(
+        commands,
+        "dev",
+        _dev,
+        "embedded PostgreSQL, migrations, and a server that restarts when the code changes",
+    )
+    command(commands, "openapi", _openapi, "print the OpenAPI document")
+    migrations = commands.add_parser("migrate", help="bring the schema up or down").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    command(migrations, "upgrade", _upgrade, "apply what the database lacks")
+    down = command(migrations, "downgrade", _downgrade, "undo the last revision, newest first")
+    down.add_argument("--to", type=int, metavar="N", help="undo all revisions above N; 0 undoes everything")
+    command(migrations, "history", _history, "every revision, applied or pending")
+    command(migrations, "heads", _heads, "the revisions that are pending")
+    command(migrations, "check", _check, "exit 1 if the database lacks a revision of this build")
+    command(migrations, "drift", _drift, "exit 1 if the models have changed without a migration")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

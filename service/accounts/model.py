@@ -1,0 +1,38 @@
+"""The tables of users and their sessions. A docstring on a model would become a comment in the database, hence the `#`."""
+
+from tortoise import fields
+from tortoise.models import Model
+
+from service.identifiers import uuid7
+
+EMAIL_MAX = 254
+NAME_MAX = 200
+
+
+class User(Model):
+    id = fields.UUIDField(primary_key=True, default=uuid7)
+    email = fields.CharField(max_length=EMAIL_MAX, unique=True)
+    # Lower case: two spellings of one address are one account.
+    password_hash = fields.TextField()
+    name = fields.CharField(max_length=NAME_MAX, null=True)
+    created_at = fields.DatetimeField(auto_now_add=True)
+
+    class Meta:
+        table = "users"
+
+
+# One link of a session's chain; the whole chain is a family and dies together.
+class RefreshToken(Model):
+    id = fields.UUIDField(primary_key=True, default=uuid7)
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
+        "models.User", related_name="refresh_tokens", on_delete=fields.CASCADE
+    )
+    family = fields.UUIDField(db_index=True)
+    token_hash = fields.CharField(max_length=64, unique=True)
+    # SHA-256 in hex: the tokens are random, so a slow hash would add nothing.
+    created_at = fields.DatetimeField(auto_now_add=True)
+    expires_at = fields.DatetimeField(db_index=True)
+    used_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "refresh_tokens"

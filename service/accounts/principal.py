@@ -1,0 +1,36 @@
+"""Who is calling: decided by the token alone; the path only has to agree."""
+
+from typing import cast
+
+from sanic import Request
+
+from service.accounts.tokens import BadToken, Principal
+from service.problems import Forbidden, Unauthorized
+
+
+async def authenticate(request: Request) -> None:
+    """Request middleware of every blueprint that needs a token. Raises Unauthorized."""
+    scheme, _, token = request.headers.getone("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise _refused(request, "no_token")
+    try:
+        request.ctx.principal = await request.app.ctx.authenticator.verify(token.strip())
+    except BadToken as error:
+        raise _refused(request, error.reason) from error
+
+
+async def owner_of_path(request: Request) -> None:
+    """As `authenticate`, on paths that name a user. Raises Forbidden when they name another."""
+    await authenticate(request)
+    if request.match_info["user_id"].lower() != request.ctx.principal.path_id:
+        request.app.ctx.metrics.auth_failures.labels("foreign_path").inc()
+        raise Forbidden
+
+
+def principal_of(request: Request) -> Principal:
+    return cast(Principal, request.ctx.principal)
+
+
+def _refused(request: Request, reason: str) -> Unauthorized:
+    request.app.ctx.metrics.auth_failures.labels(reason).inc()
+    return Unauthorized()

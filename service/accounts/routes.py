@@ -1,0 +1,117 @@
+"""The account routes: parse, call, render."""
+
+from sanic import Blueprint, HTTPResponse, Request
+from sanic.response import empty
+
+from service.accounts.model import User
+from service.accounts.principal import authenticate, principal_of
+from service.accounts.schemas import Login, NewPassword, Refresh, SessionOut, Signup, UserOut
+from service.accounts.store import RefreshTokenReused, Session
+from service.http.bodies import parse
+from service.http.responses import NO_STORE, READ, json_model, json_value
+from service.problems import BadCredentials, Unauthorized
+
+sessions = Blueprint("sessions", url_prefix="/api/auth")
+account = Blueprint("account", url_prefix="/api/auth")
+account.on_request(authenticate)
+well_known = Blueprint("well_known", url_prefix="/.well-known")
+
+
+@sessions.post("/signup")
+async def signup(request: Request) -> HTTPResponse:
+    """Create an account and begin a session"""
+    body = parse(Signup, request)
+    ctx = request.app.ctx
+    user = await ctx.accounts.create_user(body.email, await ctx.passwords.hash(body.password), body.name)
+    return _session(request, user, await ctx.accounts.begin_session(user.id), status=201)
+
+
+@sessions.post("/login")
+async def login(request: Request) -> HTTPResponse:
+    """Begin a session"""
+    body = parse(Login, request)
+    ctx = request.app.ctx
+    user: User | None = await ctx.accounts.user_by_email(body.email.strip().lower())
+    if not await ctx.passwords.matches(body.password, user and user.password_hash) or user is None:
+        ctx.metrics.auth_failures.labels("bad_credentials").inc()
+        raise BadCredentials
+    if ctx.passwords.outdated(user.password_hash):
+        await ctx.accounts.set_password_hash(user.id, await ctx.passwords.hash(body.password))
+    return _session(request, user, await ctx.accounts.begin_session(user.id))
+
+
+@sessions.post("/refresh")
+async def refresh(request: Request) -> HTTPResponse:
+    """Prolong a session: a new access token, and a new refresh token in place of this one"""
+    ctx = request.app.ctx
+    try:
+        session = await ctx.accounts.rotate(parse(Refresh, request).refresh_token)
+    except RefreshTokenReused:
+        ctx.metrics.auth_failures.labels("refresh_reuse").inc()
+        raise
+    return _session(request, await _user(request, session.user_id), session)
+
+
+@sessions.post("/logout")
+async def logout(request: Request) -> HTTPResponse:
+    """End a session"""
+    await request.app.ctx.accounts.end_session(parse(Refresh, request).refresh_token)
+    return empty()
+
+
+@account.route("/me", methods=READ)
+async def me(request: Request) -> HTTPResponse:
+    """Read one's own account"""
+    return json_model(_user_out(await _user(request, principal_of(request).user_id)), headers=NO_STORE)
+
+
+@account.put("/password")
+async def change_password(request: Request) -> HTTPResponse:
+    """Change the password; every other session ends"""
+    body = parse(NewPassword, request)
+    ctx = request.app.ctx
+    principal = principal_of(request)
+    user = await _user(request, principal.user_id)
+    if not await ctx.passwords.matches(body.current_password, user.password_hash):
+        ctx.metrics.auth_failures.labels("bad_credentials").inc()
+        raise BadCredentials
+    await ctx.accounts.change_password(
+        user.id, await ctx.passwords.hash(body.new_password), principal.session
+    )
+    return empty()
+
+
+@account.delete("/me")
+async def delete_account(request: Request) -> HTTPResponse:
+    """Delete one's account and all its tasks"""
+    if not await request.app.ctx.accounts.delete_user(principal_of(request).user_id):
+        raise Unauthorized
+    return empty()
+
+
+@well_known.route("/jwks.json", methods=READ)
+async def jwks(request: Request) -> HTTPResponse:
+    """The public keys that verify this service's access tokens"""
+    return json_value(request.app.ctx.access_tokens.jwks(), headers={"Cache-Control": "public, max-age=300"})
+
+
+async def _user(request: Request, user_id: object) -> User:
+    user: User | None = await request.app.ctx.accounts.user(user_id)
+    if user is None:
+        raise Unauthorized  # the token outlived its account
+    return user
+
+
+def _user_out(user: User) -> UserOut:
+    return UserOut(id=user.id, email=user.email, name=user.name, created_at=user.created_at)
+
+
+def _session(request: Request, user: User, session: Session, status: int = 200) -> HTTPResponse:
+    tokens = request.app.ctx.access_tokens
+    document = SessionOut(
+        user=_user_out(user),
+        access_token=tokens.issue(user.id, session.family),
+        expires_in=tokens.ttl_seconds,
+        refresh_token=session.refresh_token,
+    )
+    return json_model(document, status=status, headers=NO_STORE)

@@ -1,0 +1,106 @@
+"""The composition root: the only place that wires the parts together."""
+
+import os
+
+from sanic import Sanic
+from sanic.config import Config
+from sanic.request import Request as SanicRequest
+from sanic.response import HTTPResponse
+from sanic_ext import Config as ExtensionConfig
+from sanic_ext import Extend
+
+from service import __version__
+from service.accounts.authenticator import Authenticator
+from service.accounts.passwords import Passwords
+from service.accounts.routes import account, sessions, well_known
+from service.accounts.store import AccountStore
+from service.accounts.tokens import AccessTokens
+from service.database import migrate
+from service.database.pool import Pool
+from service.http.docs import docs
+from service.http.errors import ProblemHandler
+from service.http.protocol import Observer
+from service.http.requests import Request
+from service.lifecycle import Lifecycle, pool_options
+from service.settings import Settings
+from service.tasks.paging import Cursors
+from service.tasks.routes import tasks
+from service.telemetry.admin import Readiness, create_admin_app
+from service.telemetry.metrics import Metrics
+
+BODY_BYTES_MAX = 64 * 1024
+HEADER_BYTES_MAX = 16 * 1024
+REQUEST_SECONDS = 10
+"""From a request's first byte to its last; slow clients are cut at the next look, at most half as much later."""
+
+KEEP_ALIVE_SECONDS = 75
+"""Longer than an ingress keeps an idle connection (nginx: 60 s), so that it is never us who closes first."""
+
+
+def create_app(settings: Settings) -> Sanic:
+    """The service, ready to run; it opens nothing before its server starts."""
+    commit = os.environ.get("TASKS_SERVICE_COMMIT", "unknown")
+    metrics = Metrics(slo_latency_seconds=settings.slo_latency_ms / 1000, version=__version__, commit=commit)
+    app = Sanic("tasks-service", config=_config(), request_class=Request, configure_logging=False)
+    observer = Observer(app, metrics)
+    app.error_handler = ProblemHandler(observer)
+
+    ctx = app.ctx
+    ctx.settings = settings
+    ctx.metrics = metrics
+    ctx.observer = observer
+    ctx.pool = Pool(pool_options(settings), metrics.database)
+    ctx.passwords = Passwords()
+    ctx.accounts = AccountStore(ctx.pool, refresh_ttl_seconds=settings.jwt_refresh_ttl_seconds)
+    ctx.access_tokens = AccessTokens(
+        keys=settings.signing_keys,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        ttl_seconds=settings.jwt_access_ttl_seconds,
+    )
+    ctx.authenticator = Authenticator(ctx.access_tokens)
+    ctx.cursors = Cursors(settings.cursor_key)
+
+    for blueprint in (sessions, account, well_known, tasks, docs):
+        app.blueprint(blueprint)
+    app.on_response(_common_headers)
+    Extend(app, config=_extensions())
+
+    readiness = Readiness(schema_expected=max((r.number for r in migrate.files()), default=0))
+    admin = create_admin_app(metrics, readiness, version=__version__, commit=commit)
+    Lifecycle(app, admin, settings=settings, metrics=metrics, readiness=readiness)
+    return app
+
+
+def _config() -> Config:
+    config = Config(env_prefix="")
+    config.update(
+        ACCESS_LOG=False,
+        AUTO_EXTEND=False,
+        GRACEFUL_SHUTDOWN_TIMEOUT=4.0,
+        KEEP_ALIVE_TIMEOUT=KEEP_ALIVE_SECONDS,
+        MOTD=False,
+        REQUEST_MAX_HEADER_SIZE=HEADER_BYTES_MAX,
+        REQUEST_MAX_SIZE=BODY_BYTES_MAX,
+        REQUEST_TIMEOUT=REQUEST_SECONDS,
+        RESPONSE_TIMEOUT=REQUEST_SECONDS,
+    )
+    return config
+
+
+def _extensions() -> ExtensionConfig:
+    """OPTIONS for every route; the document, its page, HEAD and the injection are ours, see docs/decisions."""
+    return ExtensionConfig(
+        cors=False,
+        health=False,
+        http_auto_head=False,
+        http_auto_options=True,
+        injection=False,
+        logging=False,
+        oas=False,
+    )
+
+
+def _common_headers(request: SanicRequest, response: HTTPResponse) -> None:
+    response.headers["X-Request-Id"] = request.id
+    response.headers["X-Content-Type-Options"] = "nosniff"

@@ -1,0 +1,106 @@
+"""From the driver's errors to ours, by SQLSTATE: one table, read top to bottom, the longest prefix wins."""
+
+import ssl
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import asyncpg
+from tortoise.exceptions import BaseORMException
+
+from service.problems import (
+    DatabaseBusy,
+    DatabaseFull,
+    DatabaseReadOnly,
+    DatabaseSlow,
+    DatabaseUnavailable,
+    Invalid,
+    Problem,
+)
+
+BY_SQLSTATE: dict[str, type[Problem]] = {
+    "08": DatabaseUnavailable,  # connection exception
+    "57P": DatabaseUnavailable,  # admin shutdown, crash shutdown, cannot connect now, database dropped
+    "53300": DatabaseUnavailable,  # too many connections
+    "53200": DatabaseUnavailable,  # out of memory
+    "53": DatabaseUnavailable,  # insufficient resources
+    "53100": DatabaseFull,  # disk full: reads still work
+    "25006": DatabaseReadOnly,  # a standby answered: a failover is under way
+    "57014": DatabaseSlow,  # statement_timeout
+    "25P03": DatabaseSlow,  # idle_in_transaction_session_timeout
+    "55P03": DatabaseBusy,  # lock_timeout
+    "40P01": DatabaseBusy,  # deadlock
+    "40001": DatabaseBusy,  # serialization failure
+    "28": DatabaseUnavailable,  # our credentials are refused: not the caller's fault
+    "3D": DatabaseUnavailable,  # the database does not exist
+    "58": DatabaseUnavailable,  # I/O error of the server
+    "XX": DatabaseUnavailable,  # internal error of the server
+}
+
+# The statement was rolled back and nothing of it remains: running it again is safe.
+ROLLED_BACK = frozenset({"55P03", "40P01", "40001"})
+
+READ_ONLY = "25006"
+DATA_EXCEPTION = "22"
+
+_LOST = (
+    OSError,
+    ssl.SSLError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """The driver's error, also where the ORM has wrapped it."""
+    while isinstance(error, BaseORMException) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def sqlstate(error: BaseException) -> str:
+    return getattr(error, "sqlstate", None) or ""
+
+
+def connection_lost(error: BaseException) -> bool:
+    """The connection went away under the statement; whether a write took effect is not known."""
+    return isinstance(error, _LOST) and not isinstance(error, TimeoutError)
+
+
+def translate(error: BaseException) -> Problem | None:
+    """The answer for a fault of the database, or None for an error that is none (a bug of ours, a constraint)."""
+    error = cause_of(error)
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, TimeoutError):
+        return DatabaseSlow()
+    state = sqlstate(error)
+    if state.startswith(DATA_EXCEPTION):
+        return Invalid.field("", "The database cannot hold this value", "not_storable")
+    for length in (5, 3, 2):
+        if problem := BY_SQLSTATE.get(state[:length] if len(state) >= length else "-"):
+            return problem()
+    return DatabaseUnavailable() if isinstance(error, _LOST) else None
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def translating(work: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """For code that goes through the ORM: faults of the database leave it as problems."""
+
+    @wraps(work)
+    async def translated(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await work(*args, **kwargs)
+        except Exception as error:
+            if (problem := translate(error)) is not None and problem is not error:
+                raise problem from error
+            raise
+
+    return translated

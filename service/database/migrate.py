@@ -1,0 +1,244 @@
+"""Migrations: Aerich's files, applied exactly once however many processes try, and undone newest first."""
+
+import asyncio
+import random
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import Any
+
+import asyncpg
+import structlog
+from aerich import Command
+from tortoise import Tortoise
+
+from service.database import errors
+from service.database.orm import APP, migration_config, orm_config
+from service.database.pool import Pool
+
+log = structlog.get_logger()
+
+MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+LOCK_KEY = 0x7461736B73  # "tasks"
+LOCK_POLL_SECONDS = 0.2
+LOCK_WAIT_SECONDS = 600.0
+DATABASE_WAIT_SECONDS = 60.0
+TABLE_LOCK_TRIES = 50
+TABLE_LOCK_PAUSE_SECONDS = 0.3
+
+
+class MigrationError(Exception):
+    """The migrations cannot be run as asked; the text says what to do."""
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Revision:
+    number: int
+    file: str
+
+    @classmethod
+    def of(cls, file: str) -> "Revision":
+        return cls(int(file.partition("_")[0]), file)
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """What this build has and what the database has, both in order."""
+
+    expected: tuple[Revision, ...]
+    applied: tuple[Revision, ...]
+
+    @property
+    def pending(self) -> list[Revision]:
+        return [r for r in self.expected if r not in self.applied]
+
+    @property
+    def ahead(self) -> list[Revision]:
+        return [r for r in self.applied if r not in self.expected]
+
+    @property
+    def applied_number(self) -> int:
+        return max((r.number for r in self.applied), default=0)
+
+    @property
+    def expected_number(self) -> int:
+        return max((r.number for r in self.expected), default=0)
+
+    def check(self) -> None:
+        """Raises MigrationError when files or database contradict themselves or each other."""
+        by_number: dict[int, str] = {}
+        for revision in self.expected:
+            other = by_number.setdefault(revision.number, revision.file)
+            if other != revision.file:
+                raise MigrationError(
+                    f"Two files have the number {revision.number}: {other} and {revision.file}. Renumber the younger one."
+                )
+        for revision in self.ahead:
+            if (file := by_number.get(revision.number)) is not None:
+                raise MigrationError(
+                    f"The database holds revision {revision.file}, this build has {file} under the same number."
+                    " They come from different branches; neither upgrade nor downgrade can be trusted."
+                )
+            if revision.number < self.expected_number:
+                raise MigrationError(
+                    f"The database holds revision {revision.file}, which this build lacks although it has later ones."
+                )
+
+
+def files(directory: Path = MIGRATIONS) -> tuple[Revision, ...]:
+    names = (path.name for path in (directory / APP).glob("[0-9]*_*.py"))
+    return tuple(sorted(Revision.of(name) for name in names))
+
+
+async def applied(connection: asyncpg.Connection) -> tuple[Revision, ...]:
+    if await connection.fetchval("SELECT to_regclass('aerich')") is None:
+        return ()
+    rows = await connection.fetch("SELECT version FROM aerich WHERE app = $1", APP)
+    return tuple(sorted(Revision.of(row["version"]) for row in rows))
+
+
+async def state(dsn: str) -> SchemaState:
+    """Raises MigrationError on a contradiction, or when the database does not answer in time."""
+    connection = await connect(dsn)
+    try:
+        found = SchemaState(files(), await applied(connection))
+    finally:
+        await connection.close(timeout=1)
+    found.check()
+    return found
+
+
+async def connect(dsn: str, wait_seconds: float = DATABASE_WAIT_SECONDS) -> asyncpg.Connection:
+    """A connection of one's own, waiting for a database that is still starting. Raises MigrationError."""
+    deadline = monotonic() + wait_seconds
+    told = False
+    while True:
+        try:
+            return await asyncpg.connect(
+                dsn, timeout=5, server_settings={"application_name": "tasks-migrate"}
+            )
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            if errors.sqlstate(error)[:2] in ("28", "3D") or monotonic() > deadline:
+                raise MigrationError(f"The database cannot be reached: {_reason(error)}") from error
+            if not told:
+                log.info("database_awaited", error=type(error).__name__, seconds=wait_seconds)
+                told = True
+        await asyncio.sleep(0.2)
+
+
+def _reason(error: BaseException) -> str:
+    """The error's kind and, where it cannot hold a secret, its text."""
+    text = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else ""
+    return f"{type(error).__name__}{': ' if text else ''}{text}"
+
+
+async def upgrade(dsn: str) -> list[str]:
+    """Apply what the database lacks; returns the files that were applied by this call. Raises MigrationError."""
+    async with _locked(dsn) as connection, _aerich() as command:
+        found = SchemaState(files(), await applied(connection))
+        found.check()
+        warn_ahead(found)
+        if found.pending:
+            log.info("migration_upgrade", files=[r.file for r in found.pending])
+            await _patiently(command.upgrade)
+        return [r.file for r in await applied(connection) if r not in found.applied]
+
+
+async def downgrade(dsn: str, to: int | None) -> list[str]:
+    """Undo the last revision, or all above number `to`, newest first. Raises MigrationError.
+
+    Each revision is undone in a transaction of its own: after a failure the database stands at the last one undone.
+    """
+    async with _locked(dsn) as connection, _aerich() as command:
+        found = SchemaState(files(), await applied(connection))
+        found.check()
+        if found.ahead:
+            raise MigrationError(
+                f"Only a build that has {found.ahead[-1].file} can undo it. Run its downgrade first."
+            )
+        target = found.applied_number - 1 if to is None else to
+        if to not in (None, 0) and to not in {r.number for r in found.applied}:
+            raise MigrationError(
+                f"Revision {to} is not applied; applied are {[r.number for r in found.applied]}."
+            )
+        doomed = [r for r in reversed(found.applied) if r.number > target][: 1 if to is None else None]
+        log.info("migration_downgrade_plan", files=[r.file for r in doomed])
+        for revision in doomed:
+            log.info("migration_downgrade", file=revision.file)
+            await _patiently(lambda: command.downgrade(version=-1, delete=False))
+        return [r.file for r in doomed]
+
+
+def warn_ahead(found: SchemaState) -> None:
+    if found.ahead:
+        log.warning("schema_ahead", files=[r.file for r in found.ahead])
+
+
+@asynccontextmanager
+async def _locked(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """One migration at a time, by an advisory lock that dies with its connection.
+
+    It is asked for again and again instead of waited for: a session that waits inside a statement holds a snapshot, and
+    CREATE INDEX CONCURRENTLY in the process that has the lock would wait for that snapshot forever.
+    """
+    connection = await connect(dsn)
+    try:
+        deadline = monotonic() + LOCK_WAIT_SECONDS
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
+            if monotonic() > deadline:
+                raise MigrationError(f"Another migration has held the lock for {LOCK_WAIT_SECONDS:.0f} s")
+            await asyncio.sleep(LOCK_POLL_SECONDS)
+        yield connection
+    finally:
+        await connection.close(timeout=1)
+
+
+@asynccontextmanager
+async def _aerich() -> AsyncIterator[Command]:
+    command = Command(tortoise_config=migration_config(), app=APP, location=str(MIGRATIONS))
+    try:
+        await command.init()
+        yield command
+    finally:
+        await Tortoise.close_connections()
+
+
+async def _patiently(step: Callable[[], Awaitable[list[str]]]) -> list[str]:
+    """Run a step whose table lock may be refused: it lets the others pass and comes back, a bounded number of times."""
+    for attempt in range(1, TABLE_LOCK_TRIES + 1):
+        try:
+            return await step()
+        except Exception as error:
+            if (
+                errors.sqlstate(errors.cause_of(error)) not in errors.ROLLED_BACK
+                or attempt == TABLE_LOCK_TRIES
+            ):
+                raise
+            log.info("migration_lock_busy", attempt=attempt)
+            await asyncio.sleep(TABLE_LOCK_PAUSE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  jitter
+    raise AssertionError("unreachable")
+
+
+def drift() -> str:
+    """What Aerich would write into a new migration, "" when models and migrations agree. Needs no database."""
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / "migrations"
+        shutil.copytree(MIGRATIONS / APP, copy / APP)
+        known = files(copy)
+        asyncio.run(_migrate_offline(copy))
+        return "\n".join((copy / APP / r.file).read_text() for r in files(copy) if r not in known)
+
+
+async def _migrate_offline(location: Path) -> None:
+    unreachable: dict[str, Any] = orm_config(_no_database)
+    command = Command(tortoise_config=unreachable, app=APP, location=str(location))
+    await command.init(offline=True)
+    await command.migrate("drift", no_input=True, offline=True)
+
+
+def _no_database() -> Pool:
+    raise MigrationError("Comparing models with migrations needs no database, yet something asked for it")

@@ -1,0 +1,76 @@
+"""Request bodies: JSON into a schema, and every fault of it a clear answer."""
+
+import json
+from typing import TypeVar
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
+from sanic import Request
+
+from service.problems import FieldError, Invalid, NotJson, UnsupportedMediaType
+
+JSON = frozenset({"application/json"})
+MERGE_PATCH = JSON | {"application/merge-patch+json"}
+
+_CODES = {
+    "extra_forbidden": "unknown_field",
+    "missing": "missing",
+    "string_too_short": "too_short",
+    "string_too_long": "too_long",
+}
+
+
+class Body(BaseModel):
+    """Strict: no field that is not named, no value turned into another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+B = TypeVar("B", bound=Body)
+
+
+def storable(text: str) -> str:
+    """PostgreSQL stores any text but U+0000."""
+    if "\0" in text:
+        raise PydanticCustomError("nul", "U+0000 cannot be stored")
+    return text
+
+
+def parse(schema: type[B], request: Request, accepted: frozenset[str] = JSON) -> B:
+    """The body as `schema`. Raises UnsupportedMediaType, NotJson or Invalid."""
+    media_type = request.headers.getone("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in accepted:
+        raise UnsupportedMediaType(f"Send {' or '.join(sorted(accepted))}")
+    try:
+        return schema.model_validate_json(request.body)
+    except ValidationError as error:
+        raise invalid(error, request.body) from error
+
+
+def invalid(error: ValidationError, body: bytes = b"") -> Invalid | NotJson:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    if faults[0]["type"] == "json_invalid":
+        return _not_json(body)
+    return Invalid([_fault(tuple(f["loc"]), f["msg"], f["type"]) for f in faults])
+
+
+def _fault(location: tuple[int | str, ...], message: str, code: str) -> FieldError:
+    pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+    pointer = pointer.encode("utf-8", "replace").decode()[:200]
+    return {"pointer": pointer, "message": message, "code": _CODES.get(code, code)}
+
+
+def _not_json(body: bytes) -> Invalid | NotJson:
+    """JSON's grammar allows a lone surrogate as an escape; text cannot hold one, so that is a 422 and no 400."""
+    try:
+        orjson.dumps(json.loads(body, parse_constant=_refuse))
+    except TypeError:  # it is JSON, and orjson will not write a surrogate
+        return Invalid.field("", "A string holds half of a surrogate pair", "lone_surrogate")
+    except (ValueError, RecursionError):
+        return NotJson()
+    return NotJson()
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(constant)

@@ -1,0 +1,54 @@
+"""Conditional requests, RFC 9110 section 13: entity tags of tasks and lists."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+
+from sanic.compat import Header
+
+_TAG = re.compile(r'\s*(W/)?("[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|$)')
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def task_tag(updated_at: datetime) -> str:
+    """A task's strong tag: `updated_at` rises with every change, so it names exactly one state of the task."""
+    return f'"{(updated_at - _EPOCH) // _MICROSECOND:x}"'
+
+
+def body_tag(body: bytes) -> str:
+    return f'"{blake2b(body, digest_size=12).hexdigest()}"'
+
+
+def matching_times(headers: Header) -> list[datetime] | None:
+    """The states of a task that `If-Match` allows: None for any (no header, or `*`), an empty list for none.
+
+    Comparison is strong, so weak tags never match.
+    """
+    field = _combined(headers, "if-match")
+    if field is None or field.strip() == "*":
+        return None
+    return [time for weak, tag in _TAG.findall(field) if not weak and (time := _time_of(tag)) is not None]
+
+
+def not_modified(headers: Header, tag: str) -> bool:
+    """Whether `If-None-Match` names this tag; comparison is weak."""
+    field = headers.getone("if-none-match", None)
+    if field is None:
+        return False
+    if field == tag:
+        return True
+    field = _combined(headers, "if-none-match") or ""
+    return field.strip() == "*" or any(found == tag for _, found in _TAG.findall(field))
+
+
+def _combined(headers: Header, name: str) -> str | None:
+    values = headers.getall(name, None)
+    return None if values is None else ",".join(values)
+
+
+def _time_of(tag: str) -> datetime | None:
+    try:
+        return _EPOCH + int(tag[1:-1], 16) * _MICROSECOND if tag == tag.lower() else None
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,57 @@
+"""Every exception that leaves a handler, Sanic's own among them, becomes a problem document here."""
+
+import structlog
+from sanic import HTTPResponse, Request
+from sanic.exceptions import SanicException
+from sanic.handlers import ErrorHandler
+
+from service import problems
+from service.database import errors
+from service.http.protocol import Observer
+from service.problems import Problem
+
+log = structlog.get_logger()
+
+_BY_STATUS: dict[int, type[Problem]] = {
+    400: problems.BadRequest,
+    404: problems.NotFound,
+    405: problems.MethodNotAllowed,
+    408: problems.RequestTimeout,
+    413: problems.TooLarge,
+    414: problems.UriTooLong,
+    417: problems.ExpectationFailed,
+    503: problems.Overloaded,
+}
+
+
+class ProblemHandler(ErrorHandler):
+    def __init__(self, observer: Observer) -> None:
+        super().__init__()
+        self._observer = observer
+
+    def default(self, request: Request, exception: Exception) -> HTTPResponse:
+        problem = to_problem(exception)
+        if problem.status == problems.Unexpected.status:
+            log.error("unexpected_error", request_id=request.id, exc_info=exception)
+        if request.method == "NONE":  # the head of the request was unreadable: no handler ever saw it
+            self._observer.record(request, problem.status, 0.0)
+        return problems.render(problem, request.id)
+
+
+def to_problem(exception: BaseException) -> Problem:
+    if isinstance(exception, Problem):
+        return exception
+    if isinstance(exception, SanicException):
+        return _from_sanic(exception)
+    return errors.translate(exception) or problems.Unexpected()
+
+
+def _from_sanic(exception: SanicException) -> Problem:
+    if exception.status_code == problems.TooLarge.status and "header" in str(exception):
+        return problems.HeadersTooLarge()
+    kind = _BY_STATUS.get(exception.status_code)
+    if kind is None:
+        return problems.BadRequest() if 400 <= exception.status_code < 500 else problems.Unexpected()  # noqa: PLR2004
+    problem = kind()
+    problem.headers.update(exception.headers)
+    return problem

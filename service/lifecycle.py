@@ -1,0 +1,139 @@
+"""Start, drain, stop: what happens in which order."""
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+from sanic import Sanic
+from sanic.server.async_server import AsyncioServer
+from tortoise import Tortoise
+
+from service.database import migrate
+from service.database.orm import orm_config
+from service.database.pool import Pool, PoolOptions, Statement
+from service.settings import Settings
+from service.telemetry.admin import Readiness, watch_event_loop
+from service.telemetry.metrics import Metrics
+
+SCHEMA_INTERVAL_SECONDS = 15.0
+
+log = structlog.get_logger()
+
+APPLIED = Statement(
+    "schema_revision",
+    "SELECT coalesce(max(split_part(version, '_', 1)::int), 0) FROM aerich WHERE app = 'models'",
+    reads=True,
+)
+
+
+class Lifecycle:
+    """Owns everything that is opened at start and must be closed at the end."""
+
+    def __init__(
+        self, app: Sanic, admin: Sanic, *, settings: Settings, metrics: Metrics, readiness: Readiness
+    ) -> None:
+        self._admin = admin
+        self._settings = settings
+        self._metrics = metrics
+        self._readiness = readiness
+        self._tasks: list[asyncio.Task[None]] = []
+        self._admin_server: AsyncioServer | None = None
+        app.before_server_start(self.start)
+        app.after_server_start(self.started)
+        app.before_server_stop(self.drain)
+        app.after_server_stop(self.stop)
+
+    async def start(self, app: Sanic) -> None:
+        """The operations port first, so that liveness answers while the rest starts."""
+        await self._open_admin()
+        pool: Pool = app.ctx.pool
+        await pool.open()
+        await Tortoise.init(config=orm_config(lambda: pool), _enable_global_fallback=True)
+        await self._read_schema(pool)
+        self._tasks = [
+            asyncio.create_task(watch_event_loop(self._metrics)),
+            asyncio.create_task(self._watch_schema(pool)),
+        ]
+
+    async def started(self, _: Sanic) -> None:
+        self._readiness.started = True
+        log.info("started", port=self._settings.port, admin_port=self._settings.admin_port)
+
+    async def drain(self, app: Sanic) -> None:
+        """The socket still accepts: tell the balancer to stop sending, and every client to leave after its next answer."""
+        self._readiness.draining = True
+        app.config.KEEP_ALIVE = False
+        log.info("draining", seconds=self._settings.drain_seconds)
+        await asyncio.sleep(self._settings.drain_seconds)
+
+    async def stop(self, app: Sanic) -> None:
+        """After the last request: nothing may use the database any more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await Tortoise.close_connections()
+        await app.ctx.pool.close()
+        app.ctx.passwords.close()
+        if self._admin_server is not None:
+            self._admin_server.close()
+        log.info("stopped")
+
+    async def _open_admin(self) -> None:
+        server = await self._admin.create_server(
+            self._settings.host, self._settings.admin_port, return_asyncio_server=True, access_log=False
+        )
+        assert server is not None  # noqa: S101  that is what return_asyncio_server is for
+        self._admin_server = server
+        await server.startup()
+        await server.before_start()
+        await server.start_serving()
+        await server.after_start()
+
+    async def _watch_schema(self, pool: Pool) -> None:
+        while True:
+            await asyncio.sleep(SCHEMA_INTERVAL_SECONDS)
+            with suppress(
+                Exception
+            ):  # an outage of the database has its own metrics; the last known revision stands
+                await self._read_schema(pool)
+
+    async def _read_schema(self, pool: Pool) -> None:
+        row = await pool.fetchrow(APPLIED)
+        assert row is not None  # noqa: S101  an aggregate has a row
+        self._readiness.schema_applied = row[0]
+        self._metrics.schema_revision(applied=row[0], expected=self._readiness.schema_expected)
+
+
+def pool_options(settings: Settings) -> PoolOptions:
+    """With no pooler in between, the server itself enforces the time limits too."""
+    limit = f"{settings.db_statement_timeout_seconds * 1000:.0f}ms"
+    server_settings = (
+        ("application_name", "tasks-service"),
+        ("statement_timeout", limit),
+        ("idle_in_transaction_session_timeout", limit),
+    )
+    return PoolOptions(
+        dsn=settings.dsn,
+        minimum=settings.db_pool_min,
+        maximum=settings.db_pool_max,
+        acquire_timeout=settings.db_pool_acquire_timeout_seconds,
+        connect_timeout=settings.db_connect_timeout_seconds,
+        statement_timeout=settings.db_statement_timeout_seconds,
+        max_age=settings.db_connection_max_age_seconds,
+        max_idle=settings.db_connection_max_idle_seconds,
+        prepared=settings.db_pooler != "transaction",
+        server_settings=server_settings if settings.db_pooler == "none" else (),
+    )
+
+
+async def check_database(settings: Settings) -> None:
+    """Before anything listens: wait for the database and see that it has this build's schema.
+
+    Raises migrate.MigrationError, which says what to run; a database that is ahead is served with a warning.
+    """
+    found = await migrate.state(settings.dsn)
+    migrate.warn_ahead(found)
+    if found.pending:
+        raise migrate.MigrationError(
+            f"The database lacks {', '.join(r.file for r in found.pending)}. Run: python -m service migrate upgrade"
+        )

@@ -1,0 +1,187 @@
+"""What can go wrong, and how it looks from outside: `application/problem+json`, RFC 9457.
+
+Code raises a `Problem`; `render` is the only way from there to an HTTP answer. `code` is part of the API: it never changes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, TypedDict
+
+import orjson
+from sanic.response import HTTPResponse
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class FieldError(TypedDict):
+    """One thing wrong with the input; `pointer` is an RFC 6901 pointer into the body, or the parameter's name."""
+
+    pointer: str
+    message: str
+    code: str
+
+
+class Problem(Exception):
+    """A failed request: subclasses fix `status`, `code` and `title`, the instance says what happened this time."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str | None = None, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.headers = dict(headers or {})
+
+    def members(self) -> dict[str, object]:
+        """Members beside the five of RFC 9457 and `code`."""
+        return {}
+
+
+class BadRequest(Problem):
+    status, code, title = 400, "bad_request", "Bad request"
+
+
+class NotJson(Problem):
+    status, code, title = 400, "not_json", "The body is not JSON"
+
+
+class Unauthorized(Problem):
+    """No token, or none that counts; every fault of a token looks the same from outside."""
+
+    status, code, title = 401, "unauthorized", "A valid access token is needed"
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="tasks-service"'})
+
+
+class BadCredentials(Problem):
+    status, code, title = 401, "bad_credentials", "Email or password is wrong"
+
+
+class BadRefreshToken(Problem):
+    status, code, title = 401, "bad_refresh_token", "The refresh token is not valid"
+
+
+class Forbidden(Problem):
+    status, code, title = 403, "forbidden", "These are another user's tasks"
+
+
+class NotFound(Problem):
+    status, code, title = 404, "not_found", "There is nothing here"
+
+
+class TaskNotFound(Problem):
+    status, code, title = 404, "task_not_found", "No such task"
+
+
+class MethodNotAllowed(Problem):
+    status, code, title = 405, "method_not_allowed", "This method is not supported here"
+
+
+class RequestTimeout(Problem):
+    status, code, title = 408, "request_timeout", "The request took too long to arrive"
+
+
+class EmailTaken(Problem):
+    status, code, title = 409, "email_taken", "This email has an account already"
+
+
+class Conflict(Problem):
+    status, code, title = 409, "conflict", "The request collides with another one"
+
+
+class PreconditionFailed(Problem):
+    status, code, title = 412, "precondition_failed", "The task has changed since"
+
+
+class TooLarge(Problem):
+    status, code, title = 413, "too_large", "The request is too large"
+
+
+class UriTooLong(Problem):
+    status, code, title = 414, "uri_too_long", "The URL is too long"
+
+
+class UnsupportedMediaType(Problem):
+    status, code, title = 415, "unsupported_media_type", "This content type is not supported"
+
+
+class ExpectationFailed(Problem):
+    status, code, title = 417, "expectation_failed", "The expectation cannot be met"
+
+
+class Invalid(Problem):
+    """The input was understood and breaks a rule; `errors` says which."""
+
+    status, code, title = 422, "validation_error", "The input is not valid"
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        super().__init__("; ".join(f"{e['pointer'] or 'body'}: {e['message']}" for e in errors[:3]))
+        self.errors = errors
+
+    @classmethod
+    def field(cls, pointer: str, message: str, code: str) -> "Invalid":
+        return cls([{"pointer": pointer, "message": message, "code": code}])
+
+    def members(self) -> dict[str, object]:
+        return {"errors": self.errors}
+
+
+class HeadersTooLarge(Problem):
+    status, code, title = 431, "headers_too_large", "The request's headers are too large"
+
+
+class Retryable(Problem):
+    """Nothing is wrong with the request; `retry_after` is in whole seconds."""
+
+    status, code, title = 503, "unavailable", "The service cannot answer right now"
+    retry_after = 1
+
+    def __init__(self, detail: str | None = None, *, retry_after: int | None = None) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after or self.retry_after)})
+
+
+class DatabaseUnavailable(Retryable):
+    code, title = "database_unavailable", "The database cannot be reached"
+
+
+class DatabaseSlow(Retryable):
+    code, title = "database_timeout", "The database did not answer in time"
+
+
+class DatabaseReadOnly(Retryable):
+    code, title = "database_read_only", "The database does not accept writes right now"
+
+
+class DatabaseFull(Retryable):
+    code, title = "database_full", "The database has no room for writes right now"
+    retry_after = 30
+
+
+class DatabaseBusy(Retryable):
+    code, title = "database_busy", "Another write was in the way, several times"
+
+
+class PoolExhausted(Retryable):
+    code, title = "pool_exhausted", "Too many requests are waiting for the database"
+
+
+class Overloaded(Retryable):
+    code, title = "overloaded", "The service is doing all it can"
+
+
+class Unexpected(Problem):
+    """A fault of ours; what it was is in the log under the request's id, never in the answer."""
+
+
+def render(problem: Problem, request_id: str) -> HTTPResponse:
+    body = {
+        "type": "about:blank" if problem.status == Problem.status else f"urn:problem:{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
+        "request_id": request_id,
+        **problem.members(),
+    }
+    return HTTPResponse(orjson.dumps(body), problem.status, problem.headers, CONTENT_TYPE)

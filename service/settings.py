@@ -1,0 +1,175 @@
+"""Every setting: its name in the environment, its default, its unit and its check.
+
+All of it is read and checked once, at start; `SettingsError` names every mistake that was found, not just the first.
+"""
+
+import os
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.accounts.keys import SigningKey, private_key, secret_key
+from service.database.url import parse_database_url
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+Days = Annotated[float, Field(gt=0, le=604_800)]
+JWT_SECRET_BYTES_MIN = 32
+"""RFC 7518, section 3.2."""
+
+
+class SettingsError(ValueError):
+    """The environment does not describe a service that can start; one line per mistake."""
+
+
+class Settings(BaseSettings):
+    """The whole configuration; field names are the environment's names in lower case."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    database_url: SecretStr
+    jwt_secret: SecretStr | None = None
+    jwt_private_key: SecretStr | None = None
+    jwt_issuer: str = "tasks-service"
+    jwt_audience: str = "tasks-service"
+    jwt_access_ttl_seconds: int = Field(900, ge=1, le=86_400)
+    jwt_refresh_ttl_seconds: int = Field(2_592_000, ge=1, le=31_536_000)
+    oidc_issuer: str | None = Field(None, pattern=r"^https?://[^\s/]+")
+
+    host: str = "0.0.0.0"  # noqa: S104  a pod listens on all of its addresses
+    port: Port = 8000
+    admin_port: Port = 9000
+
+    db_pool_min: int = Field(5, ge=0, le=1000)
+    db_pool_max: int = Field(20, ge=1, le=1000)
+    db_pool_acquire_timeout_seconds: Seconds = 1
+    db_connect_timeout_seconds: Seconds = 2
+    db_statement_timeout_seconds: Seconds = 2
+    db_connection_max_age_seconds: Days = 3600
+    db_connection_max_idle_seconds: Days = 300
+    db_pooler: Literal["none", "session", "transaction"] = "none"
+
+    slo_latency_ms: int = Field(200, ge=1, le=60_000)
+    drain_seconds: float = Field(3, ge=0, le=60)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+    @field_validator("log_level", "log_format", "db_pooler", mode="before")
+    @classmethod
+    def _any_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _parse_url(cls, value: SecretStr) -> SecretStr:
+        parse_database_url(value.get_secret_value())
+        return value
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value().encode()) < JWT_SECRET_BYTES_MIN:
+            raise ValueError("must have at least 32 bytes; make one with: openssl rand -base64 48")
+        return value
+
+    @field_validator("jwt_private_key")
+    @classmethod
+    def _usable(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            private_key(value.get_secret_value())
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        mistakes = _disagreements(self)
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
+        return self
+
+    @property
+    def dsn(self) -> str:
+        return parse_database_url(self.database_url.get_secret_value())
+
+    @property
+    def signing_keys(self) -> list[SigningKey]:
+        """The private key first when there is one; the secret then still verifies, so that one can move to a key."""
+        keys = []
+        if self.jwt_private_key is not None:
+            keys.append(private_key(self.jwt_private_key.get_secret_value()))
+        if self.jwt_secret is not None:
+            keys.append(secret_key(self.jwt_secret.get_secret_value()))
+        return keys
+
+    @property
+    def cursor_key(self) -> bytes:
+        """The same on every pod, and of no use for anything but cursors."""
+        secret = self.jwt_private_key or self.jwt_secret
+        assert secret is not None  # noqa: S101  checked at start
+        return blake2b(secret.get_secret_value().encode(), person=b"cursor", digest_size=32).digest()
+
+
+def _disagreements(s: Settings) -> list[str]:
+    found = []
+    if s.jwt_secret is None and s.jwt_private_key is None:
+        found.append("JWT_SECRET: is required unless JWT_PRIVATE_KEY is given")
+    if s.db_pool_min > s.db_pool_max:
+        found.append(f"DB_POOL_MIN: {s.db_pool_min} is above DB_POOL_MAX, which is {s.db_pool_max}")
+    if s.port == s.admin_port:
+        found.append(f"ADMIN_PORT: {s.admin_port} is the value of PORT too")
+    return found
+
+
+def load_settings() -> Settings:
+    """Settings from the environment and from the files it names. Raises SettingsError."""
+    given, mistakes = _from_files(os.environ)
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        mistakes += [
+            line for fault in error.errors(include_input=False) for line in _lines(fault["loc"], fault["msg"])
+        ]
+    if mistakes:
+        raise SettingsError("\n".join(sorted(mistakes)))
+    return settings
+
+
+def _lines(location: tuple[int | str, ...], message: str) -> list[str]:
+    message = message.removeprefix("Value error, ")
+    if not location:
+        return message.split("\n")
+    return [f"{str(location[0]).upper()}: {'is required' if message == 'Field required' else message}"]
+
+
+def database_dsn() -> str:
+    """`DATABASE_URL` alone, for tools that need nothing else. Raises SettingsError."""
+    given, mistakes = _from_files(os.environ)
+    url = given.get("database_url") or os.environ.get("DATABASE_URL")
+    if mistakes or not url:
+        raise SettingsError("\n".join(mistakes) or "DATABASE_URL: is required")
+    try:
+        return parse_database_url(url)
+    except ValueError as error:
+        raise SettingsError(f"DATABASE_URL: {error}") from None
+
+
+def _from_files(env: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """What `NAME_FILE=/path` gives for each NAME, and what is wrong with it."""
+    given, mistakes = {}, []
+    for field in Settings.model_fields:
+        name = field.upper()
+        path = env.get(f"{name}_FILE")
+        if not path:
+            continue
+        if env.get(name):
+            mistakes.append(f"{name}: is given twice, also as {name}_FILE")
+        try:
+            given[field] = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            mistakes.append(f"{name}_FILE: cannot be read ({type(error).__name__})")
+    return given, mistakes

@@ -1,0 +1,205 @@
+"""The list: its parameters, its statement and its cursor.
+
+Pages are keyset pages: a cursor holds the sort key of the last task shown, and the next page starts behind it, so that page
+10,000 costs what page 1 costs and no task is skipped or shown twice while others are written.
+"""
+
+import base64
+import hmac
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlencode
+from uuid import UUID
+
+import asyncpg
+import orjson
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+
+from service.database.pool import Statement
+from service.http.bodies import invalid, storable
+from service.problems import Invalid
+
+LIMIT_MAX = 500
+LIMIT_DEFAULT = 100
+SEARCH_MAX = 200
+CURSOR_MAX = 4096
+MAC_BYTES = 16
+
+# Titles are ordered by code point: the same on every server, whatever its locale or the version of its C library.
+_COLUMNS = {"created_at": "created_at", "updated_at": "updated_at", "title": 'title COLLATE "C"'}
+
+Sort = Literal["created_at", "-created_at", "updated_at", "-updated_at", "title", "-title"]
+
+
+def _from_query(value: object) -> object:
+    """A plus sign that a client forgot to encode arrives as a space; in a timestamp it can only be that plus sign."""
+    return value.replace(" ", "+") if isinstance(value, str) and value[-6:-5] == " " else value
+
+
+def _in_range(value: datetime) -> datetime:
+    """In UTC; beyond the years 1 to 9999 there is no such time, and no task either. Raises ValueError."""
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is out of range") from None
+
+
+def _boolean(value: object) -> object:
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
+def _number(value: object) -> object:
+    return (
+        int(value)
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10
+        else value
+    )
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_from_query), AfterValidator(_in_range)]
+
+
+class ListParameters(BaseModel):
+    """The query string of the list; ranges include both of their ends."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: Annotated[int, BeforeValidator(_number), Field(strict=True, ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT
+    cursor: Annotated[str, Field(max_length=CURSOR_MAX)] | None = None
+    sort: Sort = "-created_at"
+    completed: Annotated[bool, BeforeValidator(_boolean), Field(strict=True)] | None = None
+    q: Annotated[str, Field(min_length=1, max_length=SEARCH_MAX), AfterValidator(storable)] | None = None
+    created_from: Time | None = None
+    created_to: Time | None = None
+    updated_from: Time | None = None
+    updated_to: Time | None = None
+
+
+class TaskQuery:
+    """One parsed list request; immutable, so that polling clients share it."""
+
+    __slots__ = ("_after", "_clauses", "_values", "limit", "parameters")
+
+    def __init__(self, parameters: ListParameters) -> None:
+        self.parameters = parameters
+        self.limit = parameters.limit
+        self._clauses, self._values = _filters(parameters)
+        self._after: tuple[object, UUID] | None = None
+
+    def after(self, key: object, task_id: UUID) -> "TaskQuery":
+        query = TaskQuery(self.parameters)
+        query._after = (key, task_id)
+        return query
+
+    @property
+    def filters(self) -> str:
+        """What a cursor is bound to beside its user: a page of another list makes no sense here."""
+        return repr(self.parameters.model_dump(exclude={"cursor", "limit"}))
+
+    @property
+    def sort_field(self) -> str:
+        return self.parameters.sort.removeprefix("-")
+
+    def statement(self, fields: str, user_id: UUID) -> tuple[Statement, list[object]]:
+        column = _COLUMNS[self.sort_field]
+        down = self.parameters.sort.startswith("-")
+        clauses, values = list(self._clauses), [user_id, self.limit + 1, *self._values]
+        if self._after is not None:
+            clauses.append(f"({column}, id) {'<' if down else '>'} (${len(values) + 1}, ${len(values) + 2})")
+            values += self._after
+        direction = "DESC" if down else "ASC"
+        where = " AND ".join(("user_id = $1", *clauses))
+        sql = (
+            f"SELECT {fields} FROM tasks WHERE {where} ORDER BY {column} {direction}, id {direction} LIMIT $2"  # noqa: S608
+        )
+        return Statement("task_list", sql, reads=True), values
+
+    def counting(self, user_id: UUID) -> tuple[Statement, list[object]]:
+        # $2 stays the limit's place, so that the filters keep their numbers.
+        where = " AND ".join(("user_id = $1", "$2::int IS NULL", *self._clauses))
+        sql = f"SELECT count(*) FROM tasks WHERE {where}"  # noqa: S608
+        return Statement("task_count", sql, reads=True), [user_id, None, *self._values]
+
+
+def _filters(p: ListParameters) -> tuple[tuple[str, ...], tuple[object, ...]]:
+    found: list[tuple[str, object]] = [
+        ("completed = {}", p.completed),
+        ("(title ILIKE {0} OR description ILIKE {0})", None if p.q is None else f"%{_escape(p.q)}%"),
+        ("created_at >= {}", p.created_from),
+        ("created_at <= {}", p.created_to),
+        ("updated_at >= {}", p.updated_from),
+        ("updated_at <= {}", p.updated_to),
+    ]
+    given = [(clause, value) for clause, value in found if value is not None]
+    return (
+        tuple(clause.format(f"${number}") for number, (clause, _) in enumerate(given, start=3)),
+        tuple(value for _, value in given),
+    )
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+@lru_cache(1024)
+def parse_list_query(query_string: str) -> TaskQuery:
+    """Raises Invalid."""
+    try:
+        pairs = parse_qsl(query_string, keep_blank_values=True, errors="strict", max_num_fields=50)
+    except ValueError:
+        raise Invalid.field(
+            "", "The query string is not valid UTF-8, or has too many parameters", "query"
+        ) from None
+    parameters = dict(pairs)
+    if len(parameters) != len(pairs):
+        raise Invalid.field("", "A parameter is given twice", "duplicate_parameter")
+    try:
+        return TaskQuery(ListParameters.model_validate(parameters))
+    except ValidationError as error:
+        raise invalid(error) from error
+
+
+class Cursors:
+    """Makes cursors and reads them back; they are signed, so that a forged, foreign or stale one is refused."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def resume(self, query: TaskQuery, user_id: UUID) -> TaskQuery:
+        """The query, starting behind its cursor if it has one. Raises Invalid."""
+        text = query.parameters.cursor
+        if text is None:
+            return query
+        try:
+            raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            mac, payload = raw[:MAC_BYTES], raw[MAC_BYTES:]
+            if not hmac.compare_digest(mac, self._mac(query, user_id, payload)):
+                raise ValueError
+            key, task_id = orjson.loads(payload)
+        except ValueError:
+            raise Invalid.field("cursor", "This cursor does not belong to this list", "cursor") from None
+        return query.after(key if query.sort_field == "title" else datetime.fromisoformat(key), UUID(task_id))
+
+    def link(self, query: TaskQuery, user_id: UUID, path: str, last: asyncpg.Record) -> str:
+        """The value of a `Link` header for the page that starts behind `last`."""
+        payload = orjson.dumps([last[query.sort_field], str(last["id"])])
+        cursor = base64.urlsafe_b64encode(self._mac(query, user_id, payload) + payload).rstrip(b"=").decode()
+        given: dict[str, Any] = query.parameters.model_dump(
+            mode="json", exclude_unset=True, exclude={"cursor"}
+        )
+        given = {k: str(v).lower() if isinstance(v, bool) else v for k, v in given.items()}
+        return f'<{path}?{urlencode({**given, "cursor": cursor})}>; rel="next"'
+
+    def _mac(self, query: TaskQuery, user_id: UUID, payload: bytes) -> bytes:
+        bound = f"{user_id}\n{query.filters}\n".encode("utf-8", "surrogatepass")
+        return blake2b(bound + payload, key=self._key, digest_size=MAC_BYTES).digest()

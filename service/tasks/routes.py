@@ -1,0 +1,115 @@
+"""The task routes: parse, call, render."""
+
+from asyncpg import Record
+from sanic import Blueprint, HTTPResponse, Request
+from sanic.response import empty
+
+from service.accounts.principal import owner_of_path, principal_of
+from service.http.bodies import MERGE_PATCH, parse
+from service.http.conditional import body_tag, matching_times, not_modified, task_tag
+from service.http.responses import READ, json_bytes, unchanged
+from service.tasks.paging import Cursors, parse_list_query
+from service.tasks.schemas import (
+    NewTask,
+    TaskPatch,
+    TaskReplacement,
+    parse_task_id,
+    render_task,
+    render_tasks,
+)
+from service.tasks.store import TaskStore
+
+tasks = Blueprint("tasks", url_prefix="/api/<user_id:str>/tasks")
+tasks.on_request(owner_of_path)
+
+
+def _store(request: Request) -> TaskStore:
+    return TaskStore(request.app.ctx.pool, principal_of(request).user_id)
+
+
+@tasks.post("")
+async def create_task(request: Request, user_id: str) -> HTTPResponse:
+    """Create a task"""
+    task = await _store(request).create(parse(NewTask, request))
+    location = f"/api/{principal_of(request).path_id}/tasks/{task['id']}"
+    return _task(request, task, status=201, headers={"Location": location})
+
+
+@tasks.route("", methods=READ)
+async def list_tasks(request: Request, user_id: str) -> HTTPResponse:
+    """List tasks"""
+    principal = principal_of(request)
+    cursors: Cursors = request.app.ctx.cursors
+    query = cursors.resume(parse_list_query(request.query_string), principal.user_id)
+    store = _store(request)
+    rows = await store.page(query)
+    headers = {}
+    if len(rows) > query.limit:
+        rows.pop()
+        headers["Link"] = cursors.link(query, principal.user_id, f"/api/{principal.path_id}/tasks", rows[-1])
+    if _wants_count(request):
+        headers["X-Total-Count"] = str(await store.count(query))
+        headers["Preference-Applied"] = "count=exact"
+    body = render_tasks(rows, principal.path_id)
+    headers["ETag"] = tag = body_tag(body)
+    if not_modified(request.headers, tag):
+        return unchanged(headers)
+    return json_bytes(body, headers=headers)
+
+
+@tasks.route("/<task_id:str>", methods=READ)
+async def get_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
+    """Read a task"""
+    task = await _store(request).get(parse_task_id(task_id))
+    tag = task_tag(task["updated_at"])
+    if not_modified(request.headers, tag):
+        return unchanged({"ETag": tag})
+    return _task(request, task)
+
+
+@tasks.put("/<task_id:str>")
+async def replace_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
+    """Replace a task's title and description"""
+    task = await _store(request).replace(
+        parse_task_id(task_id), parse(TaskReplacement, request), matching_times(request.headers)
+    )
+    return _task(request, task)
+
+
+@tasks.patch("/<task_id:str>")
+async def patch_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
+    """Change some fields of a task"""
+    task = await _store(request).patch(
+        parse_task_id(task_id), parse(TaskPatch, request, MERGE_PATCH), matching_times(request.headers)
+    )
+    return _task(request, task)
+
+
+@tasks.patch("/<task_id:str>/complete")
+async def toggle_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
+    """Toggle whether a task is completed"""
+    return _task(
+        request, await _store(request).toggle(parse_task_id(task_id), matching_times(request.headers))
+    )
+
+
+@tasks.delete("/<task_id:str>")
+async def delete_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
+    """Delete a task"""
+    await _store(request).delete(parse_task_id(task_id), matching_times(request.headers))
+    return empty()
+
+
+def _task(
+    request: Request, task: Record, *, status: int = 200, headers: dict[str, str] | None = None
+) -> HTTPResponse:
+    body = render_task(task, principal_of(request).path_id)
+    return json_bytes(body, status=status, headers={"ETag": task_tag(task["updated_at"]), **(headers or {})})
+
+
+def _wants_count(request: Request) -> bool:
+    preferences = ",".join(request.headers.getall("prefer", ()))
+    return any(
+        p.strip().lower() in ("count=exact", 'count="exact"')
+        for p in preferences.replace(";", ",").split(",")
+    )

@@ -1,0 +1,113 @@
+"""The statements behind the task routes: one each, on a prepared plan, always within one user."""
+
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from service.database.pool import Pool, Statement
+from service.http.conditional import task_tag
+from service.identifiers import uuid7
+from service.problems import PreconditionFailed, TaskNotFound, Unauthorized
+from service.tasks.paging import TaskQuery
+from service.tasks.schemas import NewTask, TaskPatch, TaskReplacement
+
+_FIELDS = "id, title, description, completed, created_at, updated_at"
+
+# Strictly later than before, even when two changes share a microsecond or the clock went back.
+_NEXT = "GREATEST(clock_timestamp(), updated_at + interval '1 microsecond')"
+
+# $1 id, $2 user, $3 the states that If-Match allows, NULL for any
+_MINE = "id = $1 AND user_id = $2 AND ($3::timestamptz[] IS NULL OR updated_at = ANY ($3))"
+
+INSERT = Statement(
+    "task_insert",
+    f"INSERT INTO tasks (id, user_id, title, description) VALUES ($1, $2, $3, $4) RETURNING {_FIELDS}",  # noqa: S608
+)
+SELECT = Statement("task_select", f"SELECT {_FIELDS} FROM tasks WHERE id = $1 AND user_id = $2", reads=True)  # noqa: S608
+REPLACE = Statement(
+    "task_replace",
+    f"UPDATE tasks SET title = $4, description = CASE WHEN $5 THEN $6 ELSE description END, updated_at = {_NEXT}"  # noqa: S608
+    f" WHERE {_MINE} RETURNING {_FIELDS}",
+)
+PATCH = Statement(
+    "task_patch",
+    "UPDATE tasks SET title = COALESCE($4, title), description = CASE WHEN $5 THEN $6 ELSE description END,"  # noqa: S608
+    f" completed = COALESCE($7, completed), updated_at = {_NEXT} WHERE {_MINE} RETURNING {_FIELDS}",
+)
+TOGGLE = Statement(
+    "task_toggle",
+    f"UPDATE tasks SET completed = NOT completed, updated_at = {_NEXT} WHERE {_MINE} RETURNING {_FIELDS}",  # noqa: S608
+)
+DELETE = Statement("task_delete", f"DELETE FROM tasks WHERE {_MINE} RETURNING id")  # noqa: S608
+
+
+class TaskStore:
+    """The tasks of one user. There is no way to ask it for anybody else's."""
+
+    __slots__ = ("_pool", "_user_id")
+
+    def __init__(self, pool: Pool, user_id: UUID) -> None:
+        self._pool = pool
+        self._user_id = user_id
+
+    async def create(self, task: NewTask) -> asyncpg.Record:
+        """Raises Unauthorized when the account is gone."""
+        try:
+            row = await self._pool.fetchrow(INSERT, uuid7(), self._user_id, task.title, task.description)
+        except asyncpg.ForeignKeyViolationError as error:
+            raise Unauthorized from error
+        return row
+
+    async def get(self, task_id: UUID) -> asyncpg.Record:
+        """Raises TaskNotFound, as do all methods that take an id."""
+        row = await self._pool.fetchrow(SELECT, task_id, self._user_id)
+        if row is None:
+            raise TaskNotFound
+        return row
+
+    async def page(self, query: TaskQuery) -> list[asyncpg.Record]:
+        """The page, and one row more when there is a next page."""
+        statement, arguments = query.statement(_FIELDS, self._user_id)
+        return await self._pool.fetch(statement, *arguments)
+
+    async def count(self, query: TaskQuery) -> int:
+        """How many tasks match the query's filters, on all pages together."""
+        statement, arguments = query.counting(self._user_id)
+        row = await self._pool.fetchrow(statement, *arguments)
+        return 0 if row is None else int(row[0])
+
+    # Raise PreconditionFailed when the task is in none of the states `allowed`; None allows any.
+
+    async def replace(
+        self, task_id: UUID, task: TaskReplacement, allowed: list[datetime] | None
+    ) -> asyncpg.Record:
+        described = "description" in task.model_fields_set
+        return await self._write(REPLACE, task_id, allowed, task.title, described, task.description)
+
+    async def patch(self, task_id: UUID, patch: TaskPatch, allowed: list[datetime] | None) -> asyncpg.Record:
+        given = patch.model_fields_set
+        return await self._write(
+            PATCH,
+            task_id,
+            allowed,
+            patch.title if "title" in given else None,
+            "description" in given,
+            patch.description,
+            patch.completed if "completed" in given else None,
+        )
+
+    async def toggle(self, task_id: UUID, allowed: list[datetime] | None) -> asyncpg.Record:
+        return await self._write(TOGGLE, task_id, allowed)
+
+    async def delete(self, task_id: UUID, allowed: list[datetime] | None) -> None:
+        await self._write(DELETE, task_id, allowed)
+
+    async def _write(
+        self, statement: Statement, task_id: UUID, allowed: list[datetime] | None, *values: object
+    ) -> asyncpg.Record:
+        row = await self._pool.fetchrow(statement, task_id, self._user_id, allowed, *values)
+        if row is not None:
+            return row
+        current = await self.get(task_id)
+        raise PreconditionFailed(headers={"ETag": task_tag(current["updated_at"])})

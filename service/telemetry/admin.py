@@ -1,0 +1,80 @@
+"""The operations port: liveness, readiness, version, metrics. Never routed by the ingress."""
+
+import asyncio
+from dataclasses import dataclass, field
+from platform import python_version
+from time import monotonic
+
+from prometheus_client.exposition import choose_encoder
+from sanic import HTTPResponse, Request, Sanic
+from sanic.config import Config
+from sanic.response import raw
+
+from service.http.responses import json_value
+from service.telemetry.metrics import Metrics
+
+LAG_INTERVAL_SECONDS = 0.25
+
+
+@dataclass
+class Readiness:
+    """Whether this process wants traffic. It does not ask the database: an outage there is no reason to leave."""
+
+    started: bool = False
+    draining: bool = False
+    schema_applied: int = -1
+    schema_expected: int = field(default=0)
+
+    def checks(self) -> dict[str, bool]:
+        return {
+            "started": self.started,
+            "schema": self.schema_applied >= self.schema_expected,
+            "not_draining": not self.draining,
+        }
+
+
+def create_admin_app(metrics: Metrics, readiness: Readiness, *, version: str, commit: str) -> Sanic:
+    app = Sanic("tasks-service-admin", config=Config(env_prefix=""), configure_logging=False)
+    app.config.ACCESS_LOG = False
+    app.config.AUTO_EXTEND = False
+    app.config.TOUCHUP = False  # the public app has rewritten Sanic's classes already, and twice breaks them
+
+    @app.get("/livez")
+    async def livez(_: Request) -> HTTPResponse:
+        return json_value({"status": "ok"})
+
+    @app.get("/readyz")
+    async def readyz(_: Request) -> HTTPResponse:
+        checks = readiness.checks()
+        ready = all(checks.values())
+        response = json_value(
+            {
+                "status": "ok" if ready else "unavailable",
+                "checks": checks,
+                "schema_revision": {
+                    "applied": readiness.schema_applied,
+                    "expected": readiness.schema_expected,
+                },
+            }
+        )
+        response.status = 200 if ready else 503
+        return response
+
+    @app.get("/version")
+    async def show_version(_: Request) -> HTTPResponse:
+        return json_value({"version": version, "commit": commit, "python": python_version()})
+
+    @app.get("/metrics")
+    async def show_metrics(request: Request) -> HTTPResponse:
+        encode, content_type = choose_encoder(request.headers.getone("accept", ""))
+        return raw(encode(metrics.registry), content_type=content_type)
+
+    return app
+
+
+async def watch_event_loop(metrics: Metrics) -> None:
+    """Measure forever how late the loop is, in seconds."""
+    while True:
+        due = monotonic() + LAG_INTERVAL_SECONDS
+        await asyncio.sleep(LAG_INTERVAL_SECONDS)
+        metrics.event_loop_lag_seconds.observe(max(monotonic() - due, 0.0))

@@ -1,0 +1,68 @@
+"""Structured logs on standard output: one event a line, the service's own and those of the libraries alike."""
+
+import logging
+import sys
+from typing import Any
+
+import orjson
+import structlog
+from structlog.types import EventDict, Processor, WrappedLogger
+
+
+def _exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """The kind of an exception and where it arose, never its text: drivers put rows and values into theirs."""
+    info = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else info
+    if isinstance(error, BaseException):
+        event["error"] = type(error).__name__
+        if state := getattr(error, "sqlstate", None):
+            event["sqlstate"] = state
+        frames, trace = [], error.__traceback__
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            frames.append(f"{code.co_filename}:{trace.tb_lineno} {code.co_name}")
+            trace = trace.tb_next
+        event["trace"] = frames[-12:]
+    return event
+
+
+def _json(_: WrappedLogger, __: str, event: EventDict) -> bytes:
+    return orjson.dumps(event, default=str)
+
+
+def configure(level: str, form: str) -> None:
+    """Set up structlog and the standard library's logging for the process. `form` is "json" or "console"."""
+    threshold = getattr(logging, level.upper())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _exception,
+    ]
+    if form == "json":
+        render: list[Processor] = [_json]
+        factory: Any = structlog.BytesLoggerFactory(sys.stdout.buffer)
+    else:
+        render = [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+        factory = structlog.PrintLoggerFactory(sys.stdout)
+    structlog.configure(
+        processors=[*shared, *render],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=factory,
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(handlers=[_Forward()], level=max(threshold, logging.WARNING), force=True)
+
+
+class _Forward(logging.Handler):
+    """Records of libraries become events of ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger = structlog.get_logger()
+        logger.log(
+            record.levelno,
+            "library",
+            logger=record.name,
+            message=record.getMessage(),
+            exc_info=record.exc_info,
+        )

@@ -1,0 +1,133 @@
+"""Every metric: its name, its help, its labels (closed sets only), and nothing about who sets it."""
+
+from collections.abc import Callable
+from platform import python_version
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+_FINE = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+_REQUEST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class DatabaseMetrics:
+    """What the pool counts. It exists on its own so that migrations and tests need no server around it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.connections = Gauge(
+            "db_pool_connections", "Open connections by state", ["state"], registry=registry
+        )
+        self.max_connections = Gauge(
+            "db_pool_max_connections", "Connections this process may open at the most", registry=registry
+        )
+        self.waiting_requests = Gauge(
+            "db_pool_waiting_requests", "Requests waiting for a connection", registry=registry
+        )
+        self.acquire_seconds = Histogram(
+            "db_pool_acquire_seconds", "Wait for a connection", buckets=_FINE, registry=registry
+        )
+        self.acquire_timeouts = Counter(
+            "db_pool_acquire_timeouts_total", "Waits for a connection that were given up", registry=registry
+        )
+        self.opened = Counter(
+            "db_pool_connections_opened_total", "Connections opened since start", registry=registry
+        )
+        self._closed = Counter(
+            "db_pool_connections_closed_total",
+            "Connections closed since start, by reason",
+            ["reason"],
+            registry=registry,
+        )
+        self._query_seconds = Histogram(
+            "db_query_seconds",
+            "Time of one statement, without the wait for a connection",
+            ["operation"],
+            buckets=_FINE,
+            registry=registry,
+        )
+        self._by_operation: dict[str, Histogram] = {}
+        for reason in ("lost", "broken", "expired", "max_age", "max_idle", "shutdown"):
+            self._closed.labels(reason)
+
+    def watch_pool(
+        self, *, idle: Callable[[], int], in_use: Callable[[], int], maximum: int, waiting: Callable[[], int]
+    ) -> None:
+        self.connections.labels("idle").set_function(idle)
+        self.connections.labels("in_use").set_function(in_use)
+        self.max_connections.set(maximum)
+        self.waiting_requests.set_function(waiting)
+
+    def closed(self, reason: str, count: int = 1) -> None:
+        self._closed.labels(reason).inc(count)
+
+    def query_seconds(self, operation: str) -> Histogram:
+        child = self._by_operation.get(operation)
+        if child is None:
+            child = self._by_operation[operation] = self._query_seconds.labels(operation)
+        return child
+
+
+class Metrics:
+    """The service's registry. `slo_latency_seconds` is always an exact bucket of the request histogram."""
+
+    def __init__(self, *, slo_latency_seconds: float, version: str, commit: str) -> None:
+        disable_created_metrics()  # a series beside each counter and histogram, which nobody asks for
+        self.registry = registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self.database = DatabaseMetrics(registry)
+        self.in_progress = 0
+        Gauge(
+            "http_requests_in_progress", "Requests being answered right now", registry=registry
+        ).set_function(lambda: self.in_progress)
+        self._request_seconds = Histogram(
+            "http_request_duration_seconds",
+            "Time from a request's head to its answer",
+            ["method", "route", "status"],
+            buckets=sorted({*_REQUEST, slo_latency_seconds}),
+            registry=registry,
+        )
+        self._by_request: dict[tuple[str, str, int], Histogram] = {}
+        self.auth_failures = Counter(
+            "auth_failures_total", "Requests refused because of who asked", ["reason"], registry=registry
+        )
+        for reason in (
+            "no_token",
+            "bad_token",
+            "expired_token",
+            "foreign_path",
+            "bad_credentials",
+            "refresh_reuse",
+            "limited",
+        ):
+            self.auth_failures.labels(reason)
+        self.event_loop_lag_seconds = Histogram(
+            "event_loop_lag_seconds", "How late the event loop ran a timer", buckets=_FINE, registry=registry
+        )
+        self._schema_revision = Gauge(
+            "schema_revision", "Number of the schema's revision", ["kind"], registry=registry
+        )
+        Info("tasks_service_build", "The running build", registry=registry).info(
+            {"version": version, "commit": commit, "python": python_version()}
+        )
+
+    def request_seconds(self, method: str, route: str, status: int) -> Histogram:
+        key = (method, route, status)
+        child = self._by_request.get(key)
+        if child is None:
+            child = self._by_request[key] = self._request_seconds.labels(*key)
+        return child
+
+    def schema_revision(self, *, applied: int, expected: int) -> None:
+        self._schema_revision.labels("applied").set(applied)
+        self._schema_revision.labels("expected").set(expected)
