@@ -22,9 +22,7 @@ def main() -> None:
     try:
         sys.exit(arguments.run(arguments))
     except SettingsError as error:
-        sys.exit(
-            "The configuration has mistakes:\n" + "\n".join(f"  {line}" for line in str(error).splitlines())
-        )
+        sys.exit("The configuration has mistakes:\n" + "\n".join(f"  {line}" for line in str(error).splitlines()))
     except (migrate.MigrationError, EmbeddedError) as error:
         sys.exit(str(error))
 
@@ -40,9 +38,7 @@ def _serve(_: argparse.Namespace) -> int:
     asyncio.run(check_database(settings))
     listener = _listen(settings)
     app = create_app(settings)
-    app.run(
-        sock=listener, protocol=Protocol, single_process=True, access_log=False, motd=False, backlog=BACKLOG
-    )
+    app.run(sock=listener, protocol=Protocol, single_process=True, access_log=False, motd=False, backlog=BACKLOG)
     return 0
 
 

@@ -20,7 +20,7 @@ from service.database.pool import Pool
 from service.http.docs import docs
 from service.http.errors import ProblemHandler
 from service.http.protocol import Observer
-from service.http.requests import Request
+from service.http.requests import App, Request
 from service.lifecycle import Lifecycle, pool_options
 from service.settings import Settings
 from service.tasks.paging import Cursors
@@ -37,7 +37,7 @@ KEEP_ALIVE_SECONDS = 75
 """Longer than an ingress keeps an idle connection (nginx: 60 s), so that it is never us who closes first."""
 
 
-def create_app(settings: Settings) -> Sanic:
+def create_app(settings: Settings) -> App:
     """The service, ready to run; it opens nothing before its server starts."""
     commit = os.environ.get("TASKS_SERVICE_COMMIT", "unknown")
     metrics = Metrics(slo_latency_seconds=settings.slo_latency_ms / 1000, version=__version__, commit=commit)

@@ -39,9 +39,7 @@ def _serve(env: dict[str, str]) -> int:
     if migrated:
         return migrated
     _greet(env)
-    changes = watch(
-        SERVICE, watch_filter=PythonFilter(), yield_on_timeout=True, rust_timeout=500, raise_interrupt=True
-    )
+    changes = watch(SERVICE, watch_filter=PythonFilter(), yield_on_timeout=True, rust_timeout=500, raise_interrupt=True)
     process = subprocess.Popen([*command, "serve"], env=env, start_new_session=True)  # noqa: S603
     try:
         for changed in changes:

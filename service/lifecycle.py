@@ -4,13 +4,13 @@ import asyncio
 from contextlib import suppress
 
 import structlog
-from sanic import Sanic
 from sanic.server.async_server import AsyncioServer
 from tortoise import Tortoise
 
 from service.database import migrate
 from service.database.orm import orm_config
 from service.database.pool import Pool, PoolOptions, Statement
+from service.http.requests import App
 from service.settings import Settings
 from service.telemetry.admin import Readiness, watch_event_loop
 from service.telemetry.metrics import Metrics
@@ -29,9 +29,7 @@ APPLIED = Statement(
 class Lifecycle:
     """Owns everything that is opened at start and must be closed at the end."""
 
-    def __init__(
-        self, app: Sanic, admin: Sanic, *, settings: Settings, metrics: Metrics, readiness: Readiness
-    ) -> None:
+    def __init__(self, app: App, admin: App, *, settings: Settings, metrics: Metrics, readiness: Readiness) -> None:
         self._admin = admin
         self._settings = settings
         self._metrics = metrics
@@ -43,7 +41,7 @@ class Lifecycle:
         app.before_server_stop(self.drain)
         app.after_server_stop(self.stop)
 
-    async def start(self, app: Sanic) -> None:
+    async def start(self, app: App) -> None:
         """The operations port first, so that liveness answers while the rest starts."""
         await self._open_admin()
         pool: Pool = app.ctx.pool
@@ -55,18 +53,18 @@ class Lifecycle:
             asyncio.create_task(self._watch_schema(pool)),
         ]
 
-    async def started(self, _: Sanic) -> None:
+    async def started(self, _: App) -> None:
         self._readiness.started = True
         log.info("started", port=self._settings.port, admin_port=self._settings.admin_port)
 
-    async def drain(self, app: Sanic) -> None:
-        """The socket still accepts: tell the balancer to stop sending, and every client to leave after its next answer."""
+    async def drain(self, app: App) -> None:
+        """The socket still accepts: tell the balancer to stop sending, and clients to leave after their next answer."""
         self._readiness.draining = True
         app.config.KEEP_ALIVE = False
         log.info("draining", seconds=self._settings.drain_seconds)
         await asyncio.sleep(self._settings.drain_seconds)
 
-    async def stop(self, app: Sanic) -> None:
+    async def stop(self, app: App) -> None:
         """After the last request: nothing may use the database any more."""
         for task in self._tasks:
             task.cancel()
@@ -92,9 +90,7 @@ class Lifecycle:
     async def _watch_schema(self, pool: Pool) -> None:
         while True:
             await asyncio.sleep(SCHEMA_INTERVAL_SECONDS)
-            with suppress(
-                Exception
-            ):  # an outage of the database has its own metrics; the last known revision stands
+            with suppress(Exception):  # an outage of the database has its own metrics; the last known revision stands
                 await self._read_schema(pool)
 
     async def _read_schema(self, pool: Pool) -> None:

@@ -1,6 +1,7 @@
 """What can go wrong, and how it looks from outside: `application/problem+json`, RFC 9457.
 
-Code raises a `Problem`; `render` is the only way from there to an HTTP answer. `code` is part of the API: it never changes.
+Code raises a `Problem`; `render` is the only way from there to an HTTP answer. `code` is part of the API: it never
+changes.
 """
 
 from collections.abc import Mapping, Sequence

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -29,9 +29,7 @@ class SettingsError(ValueError):
 class Settings(BaseSettings):
     """The whole configuration; field names are the environment's names in lower case."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     database_url: SecretStr
     jwt_secret: SecretStr | None = None
@@ -131,9 +129,7 @@ def load_settings() -> Settings:
     try:
         settings = Settings(**given)
     except ValidationError as error:
-        mistakes += [
-            line for fault in error.errors(include_input=False) for line in _lines(fault["loc"], fault["msg"])
-        ]
+        mistakes += [line for fault in error.errors(include_input=False) for line in _lines(fault["loc"], fault["msg"])]
     if mistakes:
         raise SettingsError("\n".join(sorted(mistakes)))
     return settings
@@ -158,9 +154,10 @@ def database_dsn() -> str:
         raise SettingsError(f"DATABASE_URL: {error}") from None
 
 
-def _from_files(env: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+def _from_files(env: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     """What `NAME_FILE=/path` gives for each NAME, and what is wrong with it."""
-    given, mistakes = {}, []
+    given: dict[str, Any] = {}
+    mistakes: list[str] = []
     for field in Settings.model_fields:
         name = field.upper()
         path = env.get(f"{name}_FILE")

@@ -48,7 +48,7 @@ def private_key(pem: str) -> SigningKey:
     public = key.public_key()
     der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     key_id = base64.urlsafe_b64encode(hashlib.sha256(der).digest()[:12]).decode()
-    jwk: dict[str, Any] = get_default_algorithms()[algorithm].to_jwk(public, as_dict=True)  # type: ignore[arg-type]
+    jwk: dict[str, Any] = get_default_algorithms()[algorithm].to_jwk(public, as_dict=True)
     jwk.pop("key_ops", None)
     return SigningKey(algorithm, key, public, key_id, {**jwk, "kid": key_id, "alg": algorithm, "use": "sig"})
 

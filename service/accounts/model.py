@@ -1,4 +1,4 @@
-"""The tables of users and their sessions. A docstring on a model would become a comment in the database, hence the `#`."""
+"""The tables of users and their sessions. A model's docstring would become a comment in the database, hence the `#`."""
 
 from tortoise import fields
 from tortoise.models import Model

@@ -75,9 +75,7 @@ async def change_password(request: Request) -> HTTPResponse:
     if not await ctx.passwords.matches(body.current_password, user.password_hash):
         ctx.metrics.auth_failures.labels("bad_credentials").inc()
         raise BadCredentials
-    await ctx.accounts.change_password(
-        user.id, await ctx.passwords.hash(body.new_password), principal.session
-    )
+    await ctx.accounts.change_password(user.id, await ctx.passwords.hash(body.new_password), principal.session)
     return empty()
 
 

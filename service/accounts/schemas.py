@@ -1,7 +1,7 @@
 """What clients send to and get from the account routes."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
@@ -15,17 +15,13 @@ from service.http.bodies import Body, storable
 def _email(value: str) -> str:
     try:
         # Neither the network nor a list of reserved domains decides who may sign up.
-        address = validate_email(
-            storable(value).strip(), check_deliverability=False, globally_deliverable=False
-        )
+        address = validate_email(storable(value).strip(), check_deliverability=False, globally_deliverable=False)
     except EmailNotValidError:
         raise PydanticCustomError("email", "This is not an email address") from None
     return address.normalized.lower()
 
 
-Email = Annotated[
-    str, Field(max_length=EMAIL_MAX, json_schema_extra={"format": "email"}), AfterValidator(_email)
-]
+Email = Annotated[str, Field(max_length=EMAIL_MAX, json_schema_extra={"format": "email"}), AfterValidator(_email)]
 Password = Annotated[str, Field(min_length=8, max_length=128), AfterValidator(storable)]
 AnyPassword = Annotated[str, Field(max_length=1024)]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX), AfterValidator(storable)]
@@ -68,6 +64,6 @@ class UserOut(BaseModel):
 class SessionOut(BaseModel):
     user: UserOut
     access_token: str
-    token_type: str = "Bearer"
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  a word of RFC 6750, no secret
     expires_in: int
     refresh_token: str

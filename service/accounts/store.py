@@ -62,9 +62,7 @@ class AccountStore:
     async def change_password(self, user_id: UUID, password_hash: str, keep: UUID | None) -> None:
         """Also ends every session but the family `keep`."""
         async with self._pool.transaction() as connection:
-            await connection.execute(
-                "UPDATE users SET password_hash = $2 WHERE id = $1", user_id, password_hash
-            )
+            await connection.execute("UPDATE users SET password_hash = $2 WHERE id = $1", user_id, password_hash)
             await connection.execute(
                 "DELETE FROM refresh_tokens WHERE user_id = $1 AND family IS DISTINCT FROM $2", user_id, keep
             )
@@ -78,8 +76,8 @@ class AccountStore:
         hashed = _hash(refresh_token)
         async with self._pool.transaction() as connection:
             used = await connection.fetchrow(
-                "UPDATE refresh_tokens SET used_at = now() WHERE token_hash = $1 AND used_at IS NULL AND expires_at > now()"
-                " RETURNING user_id, family",
+                "UPDATE refresh_tokens SET used_at = now()"
+                " WHERE token_hash = $1 AND used_at IS NULL AND expires_at > now() RETURNING user_id, family",
                 hashed,
             )
             if used is not None:

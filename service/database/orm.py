@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.connection import get_connections
 
-from service.database.pool import Connection, Pool, PoolOptions
+from service.database.pool import Connection, Lease, Pool, PoolOptions
 from service.settings import database_dsn
 from service.telemetry.metrics import DatabaseMetrics
 
@@ -43,9 +43,7 @@ client_class = PooledClient
 def orm_config(pool: Callable[[], Pool], *, owns_pool: bool = False) -> dict[str, Any]:
     """What `Tortoise.init` takes; `pool` is called when the first connection is needed."""
     return {
-        "connections": {
-            "default": {"engine": __name__, "credentials": {"pool": pool, "owns_pool": owns_pool}}
-        },
+        "connections": {"default": {"engine": __name__, "credentials": {"pool": pool, "owns_pool": owns_pool}}},
         "apps": {APP: {"models": MODELS, "default_connection": "default"}},
         "use_tz": True,
         "timezone": "UTC",
@@ -89,9 +87,9 @@ class _OrmLease:
     async def __aenter__(self) -> Connection:
         if self._client._pool is None:  # noqa: SLF001  Tortoise's own wrapper does the same
             await self._client.create_connection(with_db=True)
-        pool: Pool = self._client._pool  # noqa: SLF001
-        self._lease = pool.lease()
-        return await self._lease.__aenter__()
+        self._lease: Lease = self._client._pool.lease()  # type: ignore[union-attr]  # noqa: SLF001  it has one now
+        connection: Connection = await self._lease.__aenter__()
+        return connection
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -131,4 +129,4 @@ class _OrmTransaction:
             raise
         finally:
             get_connections().reset(self._token)
-            await self._lease.__aexit__(failure and type(failure), failure, trace)
+            await self._lease.__aexit__(type(failure) if failure else None, failure, trace)

@@ -1,8 +1,8 @@
 """The connection pool: bounded, counted, and impossible to break from outside.
 
-It lends bare asyncpg connections. What `asyncpg.Pool` would add is either not needed (proxies, a reset statement at each
-release: nothing here leaves session state behind) or missing there (an acquire that gives up, recycling by age, a way back
-for a connection whose caller was cancelled in mid-statement). The ORM and the fixed statements of the hot path share it.
+It lends bare asyncpg connections. What `asyncpg.Pool` would add is either not needed (proxies, a reset statement at
+each release: nothing here leaves session state behind) or missing there (recycling by age, a minimum that holds, a way
+back for a connection whose caller was cancelled in mid-statement). The ORM and the hot path's statements share it.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ class PoolOptions:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One fixed SQL text. `operation` is its label in the metrics; only one that `reads` is repeated after a lost connection."""
+    """One fixed SQL text; `operation` is its label in the metrics. Only reads are repeated after a lost connection."""
 
     operation: str
     sql: str
@@ -182,8 +182,8 @@ class Pool:
     def give_back(self, connection: Connection, error: BaseException | None = None) -> None:
         """Return what `acquire` lent; never awaits, so that no cancellation can come between.
 
-        `error` is what ended its use. After a cancellation or a timeout the server may still be at work on the statement:
-        such a connection is mended apart before anyone else gets it.
+        `error` is what ended its use. After a cancellation or a timeout the server may still be at work on the
+        statement: such a connection is mended apart before anyone else gets it.
         """
         if connection.is_closed():
             self._discard(connection, "lost")
@@ -249,7 +249,7 @@ class Pool:
             self._checking += 1
             self._spawn(self._check(self._idle.pop()))
         elif not self._all and not self._opening and monotonic() < self._retry_open_at:
-            raise type(self._last_failure)()
+            raise type(self._last_failure)
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Connection] = loop.create_future()
         self._waiters.append(waiter)

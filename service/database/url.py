@@ -19,9 +19,7 @@ def parse_database_url(url: str) -> str:
         parts = urlsplit(dsn.replace("#", "%23"))
         query = parse_qs(parts.query, strict_parsing=bool(parts.query))
     except ValueError:
-        raise ValueError(
-            "is not a valid URL; characters such as : / ? # @ in a password are percent-encoded"
-        ) from None
+        raise ValueError("is not a valid URL; characters such as : / ? # @ in a password are percent-encoded") from None
     if not parts.netloc.rpartition("@")[2] and "host" not in query:
         raise ValueError("names no host")
     mode = query.get("sslmode", ["prefer"])[-1]

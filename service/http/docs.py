@@ -10,5 +10,5 @@ docs = Blueprint("docs")
 
 @docs.route("/openapi.json", methods=READ)
 async def openapi(_: Request) -> HTTPResponse:
-    """This document"""
+    """Read this description of the API"""
     return json_value(document())

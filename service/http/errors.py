@@ -35,7 +35,7 @@ class ProblemHandler(ErrorHandler):
             log.error("unexpected_error", request_id=request.id, exc_info=exception)
         if request.method == "NONE":  # the head of the request was unreadable: no handler ever saw it
             self._observer.record(request, problem.status, 0.0)
-        return problems.render(problem, request.id)
+        return problems.render(problem, str(request.id))
 
 
 def to_problem(exception: BaseException) -> Problem:

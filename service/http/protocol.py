@@ -6,12 +6,13 @@ from http import HTTPStatus
 from time import monotonic, perf_counter
 
 import structlog
-from sanic import Request, Sanic
+from sanic import Request
 from sanic.constants import HTTP_METHODS
 from sanic.exceptions import RequestTimeout
-from sanic.http import Stage
+from sanic.http import Http, Stage
 from sanic.server import HttpProtocol
 
+from service.http.requests import App
 from service.telemetry.metrics import Metrics
 
 UNMATCHED = "unmatched"
@@ -31,7 +32,7 @@ class Protocol(HttpProtocol):
     __slots__ = ()
 
     def _setup(self) -> None:
-        super()._setup()
+        super()._setup()  # type: ignore[no-untyped-call]
         self.request_handler = self.app.ctx.observer.observe
 
     def data_received(self, data: bytes) -> None:
@@ -48,13 +49,13 @@ class Protocol(HttpProtocol):
             http.exception = RequestTimeout()
             self._task.cancel()
         else:
-            super().check_timeouts()
+            super().check_timeouts()  # type: ignore[no-untyped-call]
 
 
 class Observer:
     """Counts, times and logs each request once, at its end."""
 
-    def __init__(self, app: Sanic, metrics: Metrics) -> None:
+    def __init__(self, app: App, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
 
@@ -91,7 +92,7 @@ def template(path: str) -> str:
 
 def _status(request: Request) -> int:
     stream = request.stream
-    if stream is None:
+    if not isinstance(stream, Http):
         return CLIENT_CLOSED_REQUEST
     if stream.exception is not None:
         return int(getattr(stream.exception, "status_code", HTTPStatus.REQUEST_TIMEOUT))

@@ -2,8 +2,13 @@
 
 import random
 import re
+from types import SimpleNamespace
 
 from sanic import Request as SanicRequest
+from sanic import Sanic
+from sanic.config import Config
+
+App = Sanic[Config, SimpleNamespace]
 
 REQUEST_ID_HEADER = "x-request-id"
 _SANE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)

@@ -1,7 +1,5 @@
 """Answers that carry JSON which is rendered already."""
 
-from collections.abc import Mapping
-
 import orjson
 from pydantic import BaseModel
 from sanic.response import HTTPResponse
@@ -13,20 +11,18 @@ READ = ["GET", "HEAD"]
 NO_STORE = {"Cache-Control": "no-store"}
 
 
-def json_bytes(body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> HTTPResponse:
+def json_bytes(body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
     return HTTPResponse(body, status, headers, JSON)
 
 
-def json_model(
-    model: BaseModel, *, status: int = 200, headers: Mapping[str, str] | None = None
-) -> HTTPResponse:
+def json_model(model: BaseModel, *, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
     return json_bytes(model.model_dump_json().encode(), status=status, headers=headers)
 
 
-def json_value(value: object, *, headers: Mapping[str, str] | None = None) -> HTTPResponse:
+def json_value(value: object, *, headers: dict[str, str] | None = None) -> HTTPResponse:
     return json_bytes(orjson.dumps(value), headers=headers)
 
 
-def unchanged(headers: Mapping[str, str]) -> HTTPResponse:
+def unchanged(headers: dict[str, str]) -> HTTPResponse:
     """304: the headers of the 200, and no body."""
     return HTTPResponse(status=304, headers=headers)

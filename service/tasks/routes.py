@@ -88,9 +88,7 @@ async def patch_task(request: Request, user_id: str, task_id: str) -> HTTPRespon
 @tasks.patch("/<task_id:str>/complete")
 async def toggle_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
     """Toggle whether a task is completed"""
-    return _task(
-        request, await _store(request).toggle(parse_task_id(task_id), matching_times(request.headers))
-    )
+    return _task(request, await _store(request).toggle(parse_task_id(task_id), matching_times(request.headers)))
 
 
 @tasks.delete("/<task_id:str>")
@@ -100,16 +98,11 @@ async def delete_task(request: Request, user_id: str, task_id: str) -> HTTPRespo
     return empty()
 
 
-def _task(
-    request: Request, task: Record, *, status: int = 200, headers: dict[str, str] | None = None
-) -> HTTPResponse:
+def _task(request: Request, task: Record, *, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
     body = render_task(task, principal_of(request).path_id)
     return json_bytes(body, status=status, headers={"ETag": task_tag(task["updated_at"]), **(headers or {})})
 
 
 def _wants_count(request: Request) -> bool:
     preferences = ",".join(request.headers.getall("prefer", ()))
-    return any(
-        p.strip().lower() in ("count=exact", 'count="exact"')
-        for p in preferences.replace(";", ",").split(",")
-    )
+    return any(p.strip().lower() in ("count=exact", 'count="exact"') for p in preferences.replace(";", ",").split(","))

@@ -79,9 +79,7 @@ class TaskStore:
 
     # Raise PreconditionFailed when the task is in none of the states `allowed`; None allows any.
 
-    async def replace(
-        self, task_id: UUID, task: TaskReplacement, allowed: list[datetime] | None
-    ) -> asyncpg.Record:
+    async def replace(self, task_id: UUID, task: TaskReplacement, allowed: list[datetime] | None) -> asyncpg.Record:
         described = "description" in task.model_fields_set
         return await self._write(REPLACE, task_id, allowed, task.title, described, task.description)
 

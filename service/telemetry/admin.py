@@ -10,6 +10,7 @@ from sanic import HTTPResponse, Request, Sanic
 from sanic.config import Config
 from sanic.response import raw
 
+from service.http.requests import App
 from service.http.responses import json_value
 from service.telemetry.metrics import Metrics
 
@@ -33,7 +34,7 @@ class Readiness:
         }
 
 
-def create_admin_app(metrics: Metrics, readiness: Readiness, *, version: str, commit: str) -> Sanic:
+def create_admin_app(metrics: Metrics, readiness: Readiness, *, version: str, commit: str) -> App:
     app = Sanic("tasks-service-admin", config=Config(env_prefix=""), configure_logging=False)
     app.config.ACCESS_LOG = False
     app.config.AUTO_EXTEND = False

@@ -23,9 +23,7 @@ class DatabaseMetrics:
     """What the pool counts. It exists on its own so that migrations and tests need no server around it."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.connections = Gauge(
-            "db_pool_connections", "Open connections by state", ["state"], registry=registry
-        )
+        self.connections = Gauge("db_pool_connections", "Open connections by state", ["state"], registry=registry)
         self.max_connections = Gauge(
             "db_pool_max_connections", "Connections this process may open at the most", registry=registry
         )
@@ -38,9 +36,7 @@ class DatabaseMetrics:
         self.acquire_timeouts = Counter(
             "db_pool_acquire_timeouts_total", "Waits for a connection that were given up", registry=registry
         )
-        self.opened = Counter(
-            "db_pool_connections_opened_total", "Connections opened since start", registry=registry
-        )
+        self.opened = Counter("db_pool_connections_opened_total", "Connections opened since start", registry=registry)
         self._closed = Counter(
             "db_pool_connections_closed_total",
             "Connections closed since start, by reason",
@@ -87,9 +83,9 @@ class Metrics:
         GCCollector(registry=registry)
         self.database = DatabaseMetrics(registry)
         self.in_progress = 0
-        Gauge(
-            "http_requests_in_progress", "Requests being answered right now", registry=registry
-        ).set_function(lambda: self.in_progress)
+        Gauge("http_requests_in_progress", "Requests being answered right now", registry=registry).set_function(
+            lambda: self.in_progress
+        )
         self._request_seconds = Histogram(
             "http_request_duration_seconds",
             "Time from a request's head to its answer",
@@ -114,9 +110,7 @@ class Metrics:
         self.event_loop_lag_seconds = Histogram(
             "event_loop_lag_seconds", "How late the event loop ran a timer", buckets=_FINE, registry=registry
         )
-        self._schema_revision = Gauge(
-            "schema_revision", "Number of the schema's revision", ["kind"], registry=registry
-        )
+        self._schema_revision = Gauge("schema_revision", "Number of the schema's revision", ["kind"], registry=registry)
         Info("tasks_service_build", "The running build", registry=registry).info(
             {"version": version, "commit": commit, "python": python_version()}
         )

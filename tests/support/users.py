@@ -1,0 +1,53 @@
+"""A user of the API, with a client that is logged in."""
+
+import itertools
+import os
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+PASSWORD = "correct horse battery staple"
+_number = itertools.count()
+
+
+def new_email() -> str:
+    return f"user-{os.getpid()}-{next(_number)}@example.com"
+
+
+class User:
+    def __init__(self, url: str, session: dict[str, Any]) -> None:
+        self.id: str = session["user"]["id"]
+        self.email: str = session["user"]["email"]
+        self.token: str = session["access_token"]
+        self.refresh_token: str = session["refresh_token"]
+        self.tasks = f"/api/{self.id}/tasks"
+        self.http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {self.token}"}, timeout=10)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.http.close()
+
+    def create(self, title: str = "buy milk", **fields: object) -> dict[str, Any]:
+        response = self.http.post(self.tasks, json={"title": title, **fields})
+        assert response.status_code == 201, response.text
+        return dict(response.json())
+
+    def list(self, **parameters: str | int) -> list[dict[str, Any]]:
+        response = self.http.get(self.tasks, params=parameters)
+        assert response.status_code == 200, response.text
+        return list(response.json())
+
+    def path(self, task: dict[str, Any]) -> str:
+        return f"{self.tasks}/{task['id']}"
+
+
+def sign_up(url: str, **fields: str) -> User:
+    body = {"email": new_email(), "password": PASSWORD, **fields}
+    response = httpx.post(f"{url}/api/auth/signup", json=body, timeout=10)
+    assert response.status_code == 201, response.text
+    return User(url, response.json())
