@@ -52,8 +52,7 @@ def panels() -> list[Builder[dashboard.Panel]]:
         ),
         stat(
             "Statements per request",
-            "The hot routes take one statement each: a value that grows with a release is a loop around a "
-            "query.",
+            "The hot routes take one statement each: a value that grows with a release is a loop around a query.",
             "none",
             [
                 query(
@@ -79,8 +78,7 @@ def panels() -> list[Builder[dashboard.Panel]]:
         ),
         stacked(
             "Database time by operation",
-            "Seconds of database time per second: what to optimise first is the widest band, not the "
-            "slowest query.",
+            "Seconds of database time per second: what to optimise first is the widest band, not the slowest query.",
             "none",
             [query(f"sum by (operation) ({per_second(f'{QUERY}_sum')})", "{{operation}}")],
         ),

@@ -57,12 +57,7 @@ def _burn(title: str, sli: str, runbook: str) -> timeseries.Panel:
         width=12,
     )
     # A total outage burns at 1,000: on a linear axis the limits would lie on the floor.
-    scale = (
-        common_builders.ScaleDistributionConfig()
-        .type(common.ScaleDistribution.SYMLOG)
-        .log(10)
-        .linear_threshold(1)
-    )
+    scale = common_builders.ScaleDistributionConfig().type(common.ScaleDistribution.SYMLOG).log(10).linear_threshold(1)
     return limits(panel, BURN_STEPS).scale_distribution(scale)
 
 
@@ -92,8 +87,7 @@ def panels() -> list[Builder[dashboard.Panel]]:
         ),
         stat(
             "Answered without a 5xx",
-            "Over the selected range, beside the objective. 429 counts as served: the client was told the "
-            "truth.",
+            "Over the selected range, beside the objective. 429 counts as served: the client was told the truth.",
             "percentunit",
             [
                 query(f"{_requests(SERVED)} / {_requests()}", "answered"),
@@ -103,8 +97,7 @@ def panels() -> list[Builder[dashboard.Panel]]:
         ).decimals(3),
         stat(
             "Answered in time",
-            "Share of the answers that were no 5xx and came within the latency objective, over the selected "
-            "range.",
+            "Share of the answers that were no 5xx and came within the latency objective, over the selected range.",
             "percentunit",
             [
                 query(

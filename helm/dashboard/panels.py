@@ -36,9 +36,7 @@ def per_second(metric: str, *matchers: str) -> str:
 
 def quantile(fraction: float, histogram: str, *matchers: str, by: str = "") -> str:
     labels = f"le, {by}" if by else "le"
-    return (
-        f"histogram_quantile({fraction}, sum by ({labels}) ({per_second(f'{histogram}_bucket', *matchers)}))"
-    )
+    return f"histogram_quantile({fraction}, sum by ({labels}) ({per_second(f'{histogram}_bucket', *matchers)}))"
 
 
 def query(expr: str, legend: str) -> prometheus.Dataquery:
@@ -52,14 +50,7 @@ def with_exemplars(expr: str, legend: str) -> prometheus.Dataquery:
 
 def cell(expr: str, ref: str) -> prometheus.Dataquery:
     """One column of a table: the value of now."""
-    return (
-        prometheus.Dataquery()
-        .expr(expr)
-        .instant()
-        .format(PromQueryFormat.TABLE)
-        .ref_id(ref)
-        .datasource(DATASOURCE)
-    )
+    return prometheus.Dataquery().expr(expr).instant().format(PromQueryFormat.TABLE).ref_id(ref).datasource(DATASOURCE)
 
 
 def thresholds(steps: Steps) -> ThresholdsConfig:
@@ -105,9 +96,7 @@ def graph(
             .sort_desc(sort_desc=True)
         )
         .tooltip(
-            common_builders.VizTooltipOptions()
-            .mode(common.TooltipDisplayMode.MULTI)
-            .sort(common.SortOrder.DESCENDING)
+            common_builders.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING)
         )
         .override_by_name(OBJECTIVE, _dashed("red"))
         .override_by_name(CEILING, _dashed("orange"))
@@ -209,20 +198,11 @@ def heatmap(title: str, description: str, expr: str, *, width: int = 8) -> heatm
         .span(width)
         .height(GRAPH_HEIGHT)
         .calculate(calculate=False)
-        .color(
-            heatmap_builders.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Spectral").steps(64)
-        )
+        .color(heatmap_builders.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Spectral").steps(64))
         .y_axis(heatmap_builders.YAxisConfig().unit("s"))
         .with_target(target)
     )
 
 
 def note(title: str, markdown: str, *, width: int = 8) -> text_builders.Panel:
-    return (
-        text_builders.Panel()
-        .title(title)
-        .mode(TextMode.MARKDOWN)
-        .content(markdown)
-        .span(width)
-        .height(GRAPH_HEIGHT)
-    )
+    return text_builders.Panel().title(title).mode(TextMode.MARKDOWN).content(markdown).span(width).height(GRAPH_HEIGHT)

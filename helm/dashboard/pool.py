@@ -66,9 +66,7 @@ def _churn() -> timeseries.Panel:
         "ops",
         [
             query(f"sum({per_second('db_pool_connections_opened_total')})", "opened"),
-            query(
-                f"sum by (reason) ({per_second('db_pool_connections_closed_total')})", "closed: {{reason}}"
-            ),
+            query(f"sum by (reason) ({per_second('db_pool_connections_closed_total')})", "closed: {{reason}}"),
         ],
     )
 

@@ -27,8 +27,7 @@ def panels() -> list[Builder[dashboard.Panel]]:
     return [
         stacked(
             "Mean time of a request, by phase",
-            "The height is the mean duration, the bands say where it went. The widest band is where to look "
-            "first.",
+            "The height is the mean duration, the bands say where it went. The widest band is where to look first.",
             "s",
             [query(f"sum by (phase) ({per_second(f'{PHASE}_sum')}) / {REQUESTS}", "{{phase}}")],
         ),

@@ -48,9 +48,7 @@ class Rendered:
 
     @cached_property
     def constants(self) -> dict[str, str]:
-        return {
-            v["name"]: v["query"] for v in self.dashboard["templating"]["list"] if v["type"] == "constant"
-        }
+        return {v["name"]: v["query"] for v in self.dashboard["templating"]["list"] if v["type"] == "constant"}
 
 
 def _rules(spec: Object) -> Iterator[Object]:

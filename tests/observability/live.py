@@ -53,9 +53,7 @@ class Prometheus:
         return [Sample(series["metric"], [_point(series["value"])]) for series in data["result"]]
 
     def query_range(self, expression: str, start: float, end: float) -> list[Sample]:
-        data = self._get(
-            "query_range", query=expression, start=str(start), end=str(end), step=str(SCRAPE_SECONDS)
-        )
+        data = self._get("query_range", query=expression, start=str(start), end=str(end), step=str(SCRAPE_SECONDS))
         return [Sample(s["metric"], [_point(p) for p in s["values"]]) for s in data["result"]]
 
     def rules(self) -> list[dict[str, Any]]:

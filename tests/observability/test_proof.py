@@ -104,7 +104,5 @@ def test_every_query_of_a_runbook_returns_data(page: Path, stack: Stack) -> None
 def test_promtool_finds_no_fault_in_the_metrics(stack: Stack) -> None:
     exposition = httpx.get(f"{stack.admin}/metrics", timeout=10).text
     command = [required("promtool"), "check", "metrics"]
-    checked = subprocess.run(
-        command, input=exposition, check=False, capture_output=True, text=True, timeout=20
-    )
+    checked = subprocess.run(command, input=exposition, check=False, capture_output=True, text=True, timeout=20)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
