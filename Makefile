@@ -61,3 +61,5 @@ lock: $(VENV)/.dev ## renew requirements/*.txt from pyproject.toml
 .PHONY: clean
 clean: ## remove the virtual environment, the tools and the local database
 	rm -rf $(VENV) $(TOOLS) .data
+
+include $(wildcard make/*.mk)

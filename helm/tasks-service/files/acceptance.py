@@ -1,3 +1,4 @@
+# ruff: noqa: INP001  a script that the chart puts into a ConfigMap, in no package
 """What `helm test` runs: one user's way through the service, as a client in the cluster sees it.
 
 Standard library only, since it runs in the service's own image. Arguments: URL of the API, URL of the admin port.

@@ -53,8 +53,9 @@ serviceMonitor: metrics.serviceMonitor
 {{- if gt (int $v.database.pool.min) (int $v.database.pool.max) -}}
 {{- fail "\n\ndatabase.pool.min is above database.pool.max\n" -}}
 {{- end -}}
-{{- if lt (int $v.terminationGracePeriodSeconds) (add $v.preStopSleepSeconds 15) -}}
-{{- fail (printf "\n\nterminationGracePeriodSeconds must be at least preStopSleepSeconds + 15 = %d: the service drains for up to 10 s\n" (add $v.preStopSleepSeconds 15)) -}}
+{{- $grace := add $v.preStopSleepSeconds (ceil $v.server.drainSeconds | int) 12 -}}
+{{- if lt (int $v.terminationGracePeriodSeconds) (int $grace) -}}
+{{- fail (printf "\n\nterminationGracePeriodSeconds must be at least preStopSleepSeconds + server.drainSeconds + 12 = %d, else pods are killed with requests in flight\n" $grace) -}}
 {{- end -}}
 {{- if eq (int $v.server.port) (int $v.server.adminPort) -}}
 {{- fail "\n\nserver.port and server.adminPort must differ: the admin port is not for the public\n" -}}

@@ -11,6 +11,7 @@ DB_POOL_ACQUIRE_TIMEOUT_SECONDS: {{ .Values.database.pool.acquireTimeoutSeconds 
 DB_POOL_MAX: {{ .Values.database.pool.max | int | quote }}
 DB_POOL_MIN: {{ .Values.database.pool.min | int | quote }}
 DB_STATEMENT_TIMEOUT_SECONDS: {{ .Values.database.statementTimeoutSeconds | quote }}
+DRAIN_SECONDS: {{ .Values.server.drainSeconds | quote }}
 HOST: {{ .Values.server.host | quote }}
 JWT_ACCESS_TTL_SECONDS: {{ .Values.auth.accessTtlSeconds | int64 | quote }}
 JWT_AUDIENCE: {{ .Values.auth.audience | quote }}
