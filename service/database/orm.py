@@ -13,7 +13,7 @@ from service.settings import database_dsn
 from service.telemetry.metrics import DatabaseMetrics
 
 APP = "models"
-MODELS = ["service.accounts.model", "service.tasks.model", "aerich.models"]
+MODELS = ["service.accounts.model", "service.tasks.model", "service.http.model", "aerich.models"]
 
 MIGRATION_LOCK_TIMEOUT_MS = 200
 """How long a migration's statement waits for a table lock: everyone who comes after it waits as long."""

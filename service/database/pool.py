@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import asyncpg
 import structlog
@@ -63,6 +63,14 @@ class Statement:
     operation: str
     sql: str
     reads: bool = False
+
+
+class Executor(Protocol):
+    """Where a statement can be run: the pool, each in a transaction of its own, or one open transaction."""
+
+    async def fetch(self, statement: Statement, *args: object) -> list[asyncpg.Record]: ...
+
+    async def fetchrow(self, statement: Statement, *args: object) -> asyncpg.Record | None: ...
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
@@ -131,11 +139,11 @@ class Pool:
         return Lease(self)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        """A connection inside a transaction, which ends with the block: committed, or rolled back on any exception."""
+    async def transaction(self) -> AsyncIterator["Transaction"]:
+        """A transaction that ends with the block: committed, or rolled back on any exception."""
         try:
             async with self.lease() as connection, connection.transaction():
-                yield connection
+                yield Transaction(connection, self._metrics)
         except Exception as error:
             self._note(error)
             if (problem := errors.translate(error)) is not None and problem is not error:
@@ -397,6 +405,27 @@ class Pool:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+class Transaction:
+    """Runs statements one after the other in one transaction. Raises the driver's errors as they are."""
+
+    __slots__ = ("_connection", "_metrics")
+
+    def __init__(self, connection: Connection, metrics: DatabaseMetrics) -> None:
+        self._connection = connection
+        self._metrics = metrics
+
+    async def fetch(self, statement: Statement, *args: object) -> list[asyncpg.Record]:
+        started_at = monotonic()
+        try:
+            return await self._connection.fetch(statement.sql, *args)  # type: ignore[no-any-return]
+        finally:
+            self._metrics.query_seconds(statement.operation).observe(monotonic() - started_at)
+
+    async def fetchrow(self, statement: Statement, *args: object) -> asyncpg.Record | None:
+        rows = await self.fetch(statement, *args)
+        return rows[0] if rows else None
 
 
 class Lease:
