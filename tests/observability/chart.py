@@ -1,7 +1,6 @@
 """The chart's rendered rules and dashboard, as the release `tasks-service` in namespace `prod` has them."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tests.observability.tools import ROOT, required
+from tests.packaging.tools import ROOT, succeed, tool
 
 CHART = ROOT / "helm" / "tasks-service"
 NAMESPACE = "prod"
@@ -72,9 +71,7 @@ def queries(dashboard: Object) -> Iterator[tuple[str, str]]:
 
 def render(*values: str, release: str = "tasks-service") -> Rendered:
     """Run helm with dashboard and rules switched on, and with `values` as --set takes them."""
-    command = [required("helm"), "template", release, str(CHART), "--namespace", NAMESPACE]
+    command = [tool("helm"), "template", release, str(CHART), "--namespace", NAMESPACE]
     for value in ("metrics.dashboards.enabled=true", "metrics.prometheusRule.enabled=true", *values):
         command += ["--set", value]
-    rendered = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-    assert rendered.returncode == 0, rendered.stderr
-    return Rendered([document for document in yaml.safe_load_all(rendered.stdout) if document])
+    return Rendered([document for document in yaml.safe_load_all(succeed(*command)) if document])

@@ -3,87 +3,55 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from uuid import uuid4
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 import httpx
 
-
-@dataclass(frozen=True)
-class Account:
-    user_id: str
-    headers: dict[str, str]
-
-    @property
-    def tasks(self) -> str:
-        return f"/api/{self.user_id}/tasks"
+from tests.support.users import User
 
 
-def sign_up(api: str) -> Account:
-    credentials = {"email": f"{uuid4().hex}@example.com", "password": "a long enough password"}
-    answer = httpx.post(f"{api}/api/auth/signup", json=credentials, timeout=10)
-    assert answer.status_code == httpx.codes.CREATED, answer.text
-    body = answer.json()
-    return Account(body["user"]["id"], {"Authorization": f"Bearer {body['access_token']}"})
-
-
-def use(api: str, account: Account, seconds: float) -> int:
+def use(user: User, seconds: float) -> int:
     """One client that reads more than it writes, and errs now and then. Returns how many requests it made."""
     made = 0
     deadline = time.monotonic() + seconds
-    with httpx.Client(base_url=api, timeout=10) as client:
-        while time.monotonic() < deadline:
-            for _ in _round(client, account):
-                made += 1
-                time.sleep(0.01)
+    while time.monotonic() < deadline:
+        for _ in _round(user):
+            made += 1
+            time.sleep(0.01)
     return made
 
 
-def _round(client: httpx.Client, account: Account) -> Iterator[httpx.Response]:
-    headers, tasks = account.headers, account.tasks
-    created = client.post(tasks, json={"title": "Water the plants"}, headers=headers)
-    yield created
-    task = f"{tasks}/{created.json()['id']}"
+def _round(user: User) -> Iterator[httpx.Response]:
+    client = user.http
+    path = user.path(user.create("water the plants"))
     for _ in range(3):
-        yield client.get(tasks, params={"limit": 20}, headers=headers)
-        yield client.get(task, headers=headers)
-    yield client.patch(f"{task}/complete", headers=headers)
-    yield client.put(task, json={"title": "Water them well"}, headers=headers)
-    yield client.post(tasks, json={"title": ""}, headers=headers)
-    yield client.get(tasks)
+        yield client.get(user.tasks, params={"limit": 20})
+        yield client.get(path)
+    yield client.patch(f"{path}/complete")
+    yield client.put(path, json={"title": "water them well"})
+    yield client.post(user.tasks, json={"title": ""})
+    yield client.get(user.tasks, headers={"Authorization": "Bearer none"})
     yield client.get("/nowhere")
-    yield client.delete(task, headers=headers)
-
-
-@dataclass
-class Crowd:
-    """Concurrent readers in the background: how many answers of each status they got."""
-
-    statuses: dict[int, int]
-    lost: int = 0
+    yield client.delete(path)
 
 
 @asynccontextmanager
-async def crowd(api: str, account: Account, *, clients: int, pause: float) -> AsyncIterator[Crowd]:
-    """Read with `clients` at once, each resting `pause` seconds between requests, until the block ends."""
-    seen = Crowd({})
+async def crowd(user: User, parameters: dict[str, str], *, clients: int, pause_seconds: float) -> AsyncIterator[None]:
+    """List with `clients` at once, each resting between its requests, until the block ends."""
     limits = httpx.Limits(max_connections=clients)
-    async with httpx.AsyncClient(base_url=api, timeout=10, limits=limits) as client:
+    url, headers = str(user.http.base_url), dict(user.http.headers)
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=10, limits=limits) as client:
 
         async def read() -> None:
             while True:
-                try:
-                    answer = await client.get(account.tasks, params={"limit": 20}, headers=account.headers)
-                    seen.statuses[answer.status_code] = seen.statuses.get(answer.status_code, 0) + 1
-                except httpx.TransportError:
-                    seen.lost += 1
-                await asyncio.sleep(pause)
+                with suppress(httpx.TransportError):
+                    await client.get(user.tasks, params=parameters)
+                await asyncio.sleep(pause_seconds)
 
         readers = [asyncio.create_task(read()) for _ in range(clients)]
         try:
-            yield seen
+            yield
         finally:
             for reader in readers:
                 reader.cancel()
@@ -102,8 +70,8 @@ async def tasks_locked(dsn: str) -> AsyncIterator[None]:
         await connection.close()
 
 
-async def fail_once(api: str, dsn: str, account: Account) -> int:
+async def fail_once(user: User, dsn: str) -> int:
     """Ask while the table is locked, until the statement's time is over. Returns the status."""
-    async with tasks_locked(dsn), httpx.AsyncClient(base_url=api, timeout=10) as client:
-        answer = await client.get(account.tasks, headers=account.headers)
+    async with tasks_locked(dsn):
+        answer = await asyncio.to_thread(user.http.get, user.tasks)
     return answer.status_code

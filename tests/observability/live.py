@@ -1,13 +1,10 @@
-"""A running service, its PostgreSQL, and a real Prometheus that scrapes it, all on the loopback interface."""
+"""A running service and a real Prometheus that scrapes it, all on the loopback interface."""
 
-import os
-import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,9 +13,9 @@ from typing import Any
 import httpx
 import yaml
 
-from service.database.embedded import EmbeddedPostgres, embedded_postgres
 from tests.observability.chart import NAMESPACE, POD
-from tests.observability.tools import ROOT, required
+from tests.packaging.tools import tool
+from tests.support.server import Service, free_port, serve
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
@@ -62,22 +59,12 @@ class Prometheus:
 
 @dataclass(frozen=True)
 class Stack:
-    api: str
-    admin: str
+    service: Service
     prometheus: Prometheus
-    postgres: EmbeddedPostgres
-    service_pid: int
 
 
 def _point(pair: list[Any]) -> tuple[float, float]:
     return float(pair[0]), float(pair[1])
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -92,9 +79,9 @@ def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @contextmanager
-def _process(command: list[str], env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as sink:
-        process = subprocess.Popen(command, env=dict(env), stdout=sink, stderr=sink, cwd=ROOT)
+        process = subprocess.Popen(command, stdout=sink, stderr=sink)
     try:
         yield process
     finally:
@@ -160,42 +147,24 @@ def _prometheus(folder: Path, rules: Mapping[str, Any], admin_port: int) -> Iter
     with _cluster() as cluster_port:
         configuration.write_text(yaml.safe_dump(_configuration(admin_port, cluster_port, rule_file)))
         command = [
-            required("prometheus"),
+            tool("prometheus"),
             f"--config.file={configuration}",
             f"--storage.tsdb.path={folder / 'tsdb'}",
             f"--web.listen-address=127.0.0.1:{port}",
             "--log.level=warn",
         ]
         log = folder / "prometheus.log"
-        with _process(command, os.environ, log) as process:
+        with _process(command, log) as process:
             _await(f"http://127.0.0.1:{port}/-/ready", process, log)
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
                 yield Prometheus(client)
 
 
 @contextmanager
-def running(folder: Path, rules: Mapping[str, Any], settings: Mapping[str, str]) -> Iterator[Stack]:
-    """Start everything, migrate, and stop everything at the end. `settings` are the service's environment."""
-    required("prometheus")
-    api_port, admin_port = free_port(), free_port()
-    with ExitStack() as stack:
-        postgres = stack.enter_context(embedded_postgres(folder / "postgres", {"fsync": "off"}))
-        postgres.create_database("tasks")
-        env = {
-            **os.environ,
-            "DATABASE_URL": postgres.url(),
-            "JWT_SECRET": "observability-" + "x" * 32,
-            "HOST": "127.0.0.1",
-            "PORT": str(api_port),
-            "ADMIN_PORT": str(admin_port),
-            "DRAIN_SECONDS": "0",
-            **settings,
-        }
-        command = [sys.executable, "-m", "service"]
-        subprocess.run([*command, "migrate", "upgrade"], env=env, cwd=ROOT, check=True, capture_output=True)
-        log = folder / "service.log"
-        process = stack.enter_context(_process([*command, "serve"], env, log))
-        admin = f"http://127.0.0.1:{admin_port}"
-        _await(f"{admin}/readyz", process, log)
-        prometheus = stack.enter_context(_prometheus(folder, rules, admin_port))
-        yield Stack(f"http://127.0.0.1:{api_port}", admin, prometheus, postgres, process.pid)
+def watched(database_url: str, folder: Path, rules: Mapping[str, Any], settings: dict[str, str]) -> Iterator[Stack]:
+    """Start the service on a migrated database, and Prometheus with `rules`; stop both at the end."""
+    with (
+        serve(database_url, **settings) as service,
+        _prometheus(folder, rules, service.admin_port) as prometheus,
+    ):
+        yield Stack(service, prometheus)

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from helm.dashboard.assembly import CONSTANTS
 from tests.observability.chart import CHART, Rendered, queries, render
-from tests.observability.tools import ROOT
+from tests.packaging.tools import ROOT
 
 LOADTESTS = ROOT / "loadtests"
 

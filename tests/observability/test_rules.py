@@ -9,7 +9,7 @@ import yaml
 
 from tests.observability.chart import Rendered, render
 from tests.observability.promql import selectors
-from tests.observability.tools import ROOT, required
+from tests.packaging.tools import ROOT, tool
 
 CASES = Path(__file__).parent / "alerts"
 RUNBOOKS = ROOT / "docs" / "runbooks"
@@ -24,7 +24,7 @@ def rule_folder(rendered: Rendered, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def promtool(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [required("promtool"), *arguments]
+    command = [tool("promtool"), *arguments]
     return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=60)
 
 

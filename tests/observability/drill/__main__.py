@@ -6,12 +6,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from service.database.embedded import embedded_postgres
 from tests.observability.chart import render
-from tests.observability.clients import sign_up
+from tests.observability.drill.faults import Scene
 from tests.observability.drill.picture import draw
 from tests.observability.drill.timeline import Board, Verdict, judge, play
-from tests.observability.live import running
-from tests.observability.tools import ROOT
+from tests.observability.live import watched
+from tests.packaging.tools import ROOT
+from tests.support.database import Database
+from tests.support.users import sign_up
 
 PICTURE = ROOT / "docs" / "images" / "drill.svg"
 SETTINGS = {
@@ -37,13 +40,19 @@ def main() -> int:
     rendered = render()
     with (
         tempfile.TemporaryDirectory(prefix="drill-") as folder,
-        running(Path(folder), rendered.rules, SETTINGS) as stack,
+        embedded_postgres(Path(folder) / "postgres", {"fsync": "off"}) as postgres,
     ):
-        start = time.time()
-        spans = asyncio.run(play(stack, sign_up(stack.api)))
-        board = Board(rendered, stack)
-        verdicts = list(judge(board, spans))
-        draw(board, spans, start, time.time(), PICTURE)
+        database = Database.create(postgres.url("postgres"), "tasks")
+        database.upgrade()
+        with (
+            watched(database.url, Path(folder), rendered.rules, SETTINGS) as stack,
+            sign_up(stack.service.url) as user,
+        ):
+            start = time.time()
+            spans = asyncio.run(play(Scene(stack, postgres, user)))
+            board = Board(rendered, stack)
+            verdicts = list(judge(board, spans))
+            draw(board, spans, start, time.time(), PICTURE)
     say("     fault                   before    during  expected panel")
     for verdict in verdicts:
         say(line(verdict))

@@ -73,9 +73,7 @@ def _draw_panel(axes: Axes, board: Board, title: str, spans: list[Span], period:
     axes.grid(alpha=0.3)
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        axes.legend(
-            handles[:MOST_LABELS], labels[:MOST_LABELS], loc="center left", fontsize=8, framealpha=0.7
-        )
+        axes.legend(handles[:MOST_LABELS], labels[:MOST_LABELS], loc="center left", fontsize=8, framealpha=0.7)
 
 
 def _draw_stack(axes: Axes, parts: list[tuple[str, Sample]], start: float) -> None:

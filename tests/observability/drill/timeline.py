@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.observability.chart import NAMESPACE, POD, Object, Rendered, panels
-from tests.observability.clients import Account
-from tests.observability.drill.faults import FAULTS, Expectation, Fault, background, fill
+from tests.observability.drill.faults import FAULTS, Expectation, Fault, Scene, background, fill
 from tests.observability.live import Sample, Stack
 from tests.observability.promql import filled
 
@@ -60,15 +59,15 @@ class Board:
         return self.stack.prometheus.query_range(filled(target["expr"], variables), start, end)
 
 
-async def play(stack: Stack, account: Account) -> list[Span]:
+async def play(scene: Scene) -> list[Span]:
     """Take about two minutes."""
-    await fill(stack, account)
+    await fill(scene)
     spans = []
-    async with background(stack, account):
+    async with background(scene):
         await asyncio.sleep(CALM_SECONDS)
         for fault in FAULTS:
             start = time.time()
-            async with fault.inject(stack, account):
+            async with fault.inject(scene):
                 await asyncio.sleep(FAULT_SECONDS)
                 spans.append(Span(fault, start, time.time()))
             await asyncio.sleep(CALM_SECONDS)
