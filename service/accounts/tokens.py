@@ -90,15 +90,7 @@ class AccessTokens:
             session = UUID(claims["sid"]) if "sid" in claims else None
         except jwt.ExpiredSignatureError as error:
             raise BadToken("expired_token") from error
-        # Beside PyJWT's own errors, absurd headers and claims reach us as whatever Python raises on them.
-        except (
-            jwt.PyJWTError,
-            ValueError,
-            TypeError,
-            AttributeError,
-            OverflowError,
-            RecursionError,
-        ) as error:
+        except TOKEN_FAULTS as error:
             raise BadToken("bad_token") from error
         return Principal(user_id, str(user_id), session, claims["exp"])
 

@@ -9,7 +9,7 @@ from service.database.pool import Executor
 from service.http.bodies import MERGE_PATCH, parse
 from service.http.conditional import body_tag, matching_times, not_modified, task_tag
 from service.http.idempotency import idempotent
-from service.http.responses import READ, json_bytes, unchanged
+from service.http.responses import OWN, READ, json_bytes, unchanged
 from service.tasks.paging import Cursors, parse_list_query
 from service.tasks.schemas import (
     NewTask,
@@ -50,7 +50,7 @@ async def list_tasks(request: Request, user_id: str) -> HTTPResponse:
     query = cursors.resume(parse_list_query(request.query_string), principal.user_id)
     store = _store(request)
     rows = await store.page(query)
-    headers = {}
+    headers = dict(OWN)
     if len(rows) > query.limit:
         rows.pop()
         headers["Link"] = cursors.link(query, principal.user_id, f"/api/{principal.path_id}/tasks", rows[-1])
@@ -70,8 +70,8 @@ async def get_task(request: Request, user_id: str, task_id: str) -> HTTPResponse
     task = await _store(request).get(parse_task_id(task_id))
     tag = task_tag(task["updated_at"])
     if not_modified(request.headers, tag):
-        return unchanged({"ETag": tag})
-    return _task(request, task)
+        return unchanged({"ETag": tag, **OWN})
+    return _task(request, task, headers=OWN)
 
 
 @tasks.put("/<task_id:str>")
