@@ -106,6 +106,15 @@ def test_every_query_of_a_runbook_returns_data(page: Path, stack: Stack) -> None
     assert not silent(stack.prometheus, asked)
 
 
+def test_docs_describe_every_metric(stack: Stack, rendered: Rendered) -> None:
+    page = (ROOT / "docs" / "observability.md").read_text()
+    emitted = set(re.findall(r"^# TYPE (\w+) ", stack.service.metrics(), flags=re.MULTILINE))
+    own = {name for name in emitted if not name.startswith(("process_", "python_"))}
+    recorded = {rule["record"] for rule in rendered.recorded if "burn_rate" not in rule["record"]}
+    assert len(own) > 10
+    assert not {name for name in own | recorded if f"`{name}`" not in page}
+
+
 def test_promtool_finds_no_fault_in_the_metrics(stack: Stack) -> None:
     checked = run(tool("promtool"), "check", "metrics", stdin=stack.service.metrics())
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
