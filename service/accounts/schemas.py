@@ -15,7 +15,9 @@ from service.http.bodies import Body, storable
 def _email(value: str) -> str:
     try:
         # Neither the network nor a list of reserved domains decides who may sign up.
-        address = validate_email(storable(value).strip(), check_deliverability=False, globally_deliverable=False)
+        address = validate_email(
+            storable(value).strip(), check_deliverability=False, globally_deliverable=False, test_environment=True
+        )
     except EmailNotValidError:
         raise PydanticCustomError("email", "This is not an email address") from None
     return address.normalized.lower()
