@@ -102,7 +102,7 @@ def test_a_tag_is_compared_character_by_character(user: User, disguise: str) -> 
 
 
 @pytest.mark.parametrize("verb", WRITES)
-@pytest.mark.parametrize("form", ["{}", "*", ' {} , "x"', '"x",{}'])
+@pytest.mark.parametrize("form", ["{}", "*", '{} , "x"', '"x",{}'])
 def test_an_if_match_that_holds_lets_the_write_through(user: User, verb: str, form: str) -> None:
     task = user.create()
     tag = tag_of(user, task)
@@ -120,7 +120,9 @@ def test_a_task_that_is_gone_is_a_404_and_no_412(user: User, verb: str, sent: st
     assert_problem(write(user.http, verb, user.path(task), sent), 404, "task_not_found")
 
 
-@pytest.mark.parametrize("tag", ['"' + "f" * 5000 + '"', '"7' + "f" * 15 + '"', '"-1"', '"' + "9" * 30 + '"', '"\u00ff"'])
+@pytest.mark.parametrize(
+    "tag", ['"' + "f" * 5000 + '"', '"7' + "f" * 15 + '"', '"-1"', '"' + "9" * 30 + '"', '"\u00ff"']
+)
 def test_an_absurd_tag_is_a_412(user: User, tag: str) -> None:
     task = user.create()
     response = user.http.put(user.path(task), json={"title": "x"}, headers=[("If-Match", tag.encode("latin-1"))])  # type: ignore[list-item]

@@ -117,7 +117,9 @@ def test_faults_are_answered_in_order(service: Service, user: User, other_user: 
     with client(service.url) as visitor:
         assert_problem(visitor.put(theirs, json=bad_body, headers=stale), 401, "unauthorized")
     assert_problem(user.http.put(theirs, json=bad_body, headers=stale), 403, "forbidden")
-    assert_problem(user.http.put(f"{user.tasks}/not-an-id", json={"title": "x"}, headers=stale), 422, "validation_error")
+    assert_problem(
+        user.http.put(f"{user.tasks}/not-an-id", json={"title": "x"}, headers=stale), 422, "validation_error"
+    )
     assert_problem(user.http.put(f"{user.tasks}/{UNKNOWN}", json=bad_body, headers=stale), 422, "validation_error")
     assert_problem(user.http.put(f"{user.tasks}/{UNKNOWN}", json={"title": "x"}, headers=stale), 404, "task_not_found")
     assert_problem(user.http.put(user.path(task), json=bad_body, headers=stale), 422, "validation_error")
@@ -137,4 +139,6 @@ def test_no_error_tells_how_the_service_is_made(user: User, visitor: httpx.Clien
     for answer in answers:
         assert 400 <= answer.status_code < 500
         text = answer.text + str(answer.headers)
-        assert not re.search(r"(?i)sanic|tortoise|asyncpg|postgres|traceback|pydantic|select |\.py|users_email", text), text
+        assert not re.search(
+            r"(?i)sanic|tortoise|asyncpg|postgres|traceback|pydantic|select |\.py|users_email", text
+        ), text

@@ -158,7 +158,16 @@ def test_a_cursor_changed_in_any_place_is_a_422(user: User, database: Database) 
     fill(user, database, 3)
     cursor = cursor_of(user)
     forged = [cursor[:at] + ("A" if cursor[at] != "A" else "B") + cursor[at + 1 :] for at in range(len(cursor) - 1)]
-    for text in (*forged, cursor[:-4], cursor + "AAAA", cursor[4:], cursor * 2, cursor[:21], "=" + cursor, "." + cursor):
+    for text in (
+        *forged,
+        cursor[:-4],
+        cursor + "AAAA",
+        cursor[4:],
+        cursor * 2,
+        cursor[:21],
+        "=" + cursor,
+        "." + cursor,
+    ):
         response = user.http.get(user.tasks, params={"cursor": text})
         assert faults(response) == {("cursor", "cursor")}, text
     assert user.http.get(user.tasks, params={"cursor": cursor}).status_code == 200
