@@ -1,5 +1,6 @@
 """Entity tags: 304 for those who poll, 412 for those who would overwrite."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
@@ -44,7 +45,7 @@ def test_a_task_that_has_not_changed_is_a_304(user: User) -> None:
 
 def test_a_list_that_has_not_changed_is_a_304_until_it_does(user: User) -> None:
     task = user.create()
-    changes = [
+    changes: list[Callable[[], object]] = [
         lambda: user.create("another"),
         lambda: user.http.patch(f"{user.path(task)}/complete"),
         lambda: user.http.delete(user.path(task)),
@@ -125,7 +126,7 @@ def test_a_task_that_is_gone_is_a_404_and_no_412(user: User, verb: str, sent: st
 )
 def test_an_absurd_tag_is_a_412(user: User, tag: str) -> None:
     task = user.create()
-    response = user.http.put(user.path(task), json={"title": "x"}, headers=[("If-Match", tag.encode("latin-1"))])  # type: ignore[list-item]
+    response = user.http.put(user.path(task), json={"title": "x"}, headers={b"If-Match": tag.encode("latin-1")})
     assert_problem(response, 412, "precondition_failed")
     assert user.list() == [task]
 

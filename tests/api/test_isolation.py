@@ -49,11 +49,16 @@ def test_the_table_has_every_task_route(visitor: httpx.Client) -> None:
     assert described <= tested
 
 
-@pytest.mark.parametrize(("method", "suffix", "body"), ON_A_TASK)
+@pytest.mark.parametrize("request_", ON_A_TASK)
 @pytest.mark.parametrize("headers", [{}, {"If-Match": "*"}, {"If-Match": '"x"'}, {"If-None-Match": "*"}])
 def test_a_foreign_task_is_the_same_404_as_an_unknown_one(
-    user: User, other_user: User, database: Database, method: str, suffix: str, body: Any, headers: dict[str, str]
+    user: User,
+    other_user: User,
+    database: Database,
+    request_: tuple[str, str, Any],
+    headers: dict[str, str],
 ) -> None:
+    method, suffix, body = request_
     foreign = other_user.create("secret", description="very")
     before = rows_of(database, other_user)
     on_foreign = user.http.request(method, f"{user.tasks}/{foreign['id']}{suffix}", json=body, headers=headers)
@@ -67,12 +72,13 @@ def test_a_foreign_task_is_the_same_404_as_an_unknown_one(
 
 
 @pytest.mark.parametrize(
-    ("method", "suffix", "body"),
+    "request_",
     [*ON_A_LIST, *((method, f"/{{id}}{suffix}", body) for method, suffix, body in ON_A_TASK)],
 )
 def test_another_users_path_is_the_same_403_whoever_it_is(
-    user: User, other_user: User, database: Database, method: str, suffix: str, body: Any
+    user: User, other_user: User, database: Database, request_: tuple[str, str, Any]
 ) -> None:
+    method, suffix, body = request_
     foreign = other_user.create("secret")
     before = rows_of(database, other_user)
     path = suffix.format(id=foreign["id"])
