@@ -24,6 +24,7 @@ const CALIBRATE_SECONDS = number('CALIBRATE_SECONDS', 10);
 const GROWTH_MB = number('GROWTH_MB', 30);
 const SECONDS = duration('30s');
 const TICKS = 50; // a second
+const PATIENCE_SECONDS = 3; // nothing hangs longer, says another promise
 const KEPT = 0.9;
 const REFUSAL_MS = 1100;
 
@@ -38,8 +39,9 @@ export const options = experiment({
       executor: 'constant-arrival-rate',
       rate: TICKS,
       duration: `${SECONDS}s`,
-      preAllocatedVUs: TICKS * 2,
-      maxVUs: TICKS * 4,
+      preAllocatedVUs: TICKS * PATIENCE_SECONDS * 2,
+      maxVUs: TICKS * PATIENCE_SECONDS * 2,
+      gracefulStop: `${PATIENCE_SECONDS}s`,
     },
   },
   thresholds: {
@@ -70,7 +72,7 @@ export default guarded(async (data) => {
 });
 
 async function arrive(sessions) {
-  const { response } = await pollAsync(any(sessions));
+  const { response } = await pollAsync(any(sessions), { timeout: `${PATIENCE_SECONDS}s` });
   goodput.add(served(response));
   clean.add(served(response) || refused(response));
   if (refused(response)) refusals.add(response.timings.duration);
@@ -82,7 +84,7 @@ async function calibrate(sessions) {
   let count = 0;
   const client = async (session) => {
     while (Date.now() < end) {
-      const { response } = await pollAsync(session, 'setup');
+      const { response } = await pollAsync(session, { tags: { target: 'setup', name: 'calibrate' } });
       count += served(response) ? 1 : 0;
     }
   };

@@ -25,9 +25,9 @@ export function poll(session) {
   return answer;
 }
 
-export async function pollAsync(session, target) {
+export async function pollAsync(session, params) {
   const request = next(session);
-  if (target) request.params.tags.target = target;
+  Object.assign(request.params, params);
   const answer = await tasks.sendAsync(request);
   remember(session, request, answer);
   return answer;
