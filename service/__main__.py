@@ -111,7 +111,7 @@ def _drift(_: argparse.Namespace) -> int:
 
 
 def _openapi(_: argparse.Namespace) -> int:
-    from service.http.openapi import document  # noqa: PLC0415
+    from service.http.docs import document  # noqa: PLC0415
 
     _say(orjson.dumps(document(), option=orjson.OPT_INDENT_2).decode())
     return 0

@@ -10,7 +10,8 @@ from sanic_ext import Config as ExtensionConfig
 from sanic_ext import Extend
 
 from service import __version__
-from service.accounts.authenticator import Authenticator
+from service.accounts.authenticator import Authenticator, ExternalIssuer
+from service.accounts.limits import Limits
 from service.accounts.passwords import Passwords
 from service.accounts.routes import account, sessions, well_known
 from service.accounts.store import AccountStore
@@ -21,6 +22,7 @@ from service.http.docs import docs
 from service.http.errors import ProblemHandler
 from service.http.protocol import Observer
 from service.http.requests import App, Request
+from service.http.shares import Shares
 from service.lifecycle import Lifecycle, pool_options
 from service.settings import Settings
 from service.tasks.paging import Cursors
@@ -41,8 +43,9 @@ def create_app(settings: Settings) -> App:
     """The service, ready to run; it opens nothing before its server starts."""
     commit = os.environ.get("TASKS_SERVICE_COMMIT", "unknown")
     metrics = Metrics(slo_latency_seconds=settings.slo_latency_ms / 1000, version=__version__, commit=commit)
-    app = Sanic("tasks-service", config=_config(), request_class=Request, configure_logging=False)
-    observer = Observer(app, metrics)
+    app = Sanic("tasks-service", config=_config(settings), request_class=Request, configure_logging=False)
+    shares = Shares(settings.concurrent_requests_per_user)
+    observer = Observer(app, metrics, shares)
     app.error_handler = ProblemHandler(observer)
 
     ctx = app.ctx
@@ -58,13 +61,17 @@ def create_app(settings: Settings) -> App:
         audience=settings.jwt_audience,
         ttl_seconds=settings.jwt_access_ttl_seconds,
     )
-    ctx.authenticator = Authenticator(ctx.access_tokens)
+    external = None
+    if settings.oidc_issuer is not None:
+        external = ExternalIssuer(settings.oidc_issuer, settings.jwt_audience, ctx.accounts)
+    ctx.authenticator = Authenticator(ctx.access_tokens, external)
+    ctx.limits = Limits(ctx.pool)
     ctx.cursors = Cursors(settings.cursor_key)
 
     for blueprint in (sessions, account, well_known, tasks, docs):
         app.blueprint(blueprint)
     app.on_response(_common_headers)
-    Extend(app, config=_extensions())
+    Extend(app, config=_extensions(settings))
 
     readiness = Readiness(schema_expected=max((r.number for r in migrate.files()), default=0))
     admin = create_admin_app(metrics, readiness, version=__version__, commit=commit)
@@ -72,7 +79,7 @@ def create_app(settings: Settings) -> App:
     return app
 
 
-def _config() -> Config:
+def _config(settings: Settings) -> Config:
     config = Config(env_prefix="")
     config.update(
         ACCESS_LOG=False,
@@ -80,6 +87,7 @@ def _config() -> Config:
         GRACEFUL_SHUTDOWN_TIMEOUT=4.0,
         KEEP_ALIVE_TIMEOUT=KEEP_ALIVE_SECONDS,
         MOTD=False,
+        PROXIES_COUNT=settings.trusted_proxies,
         REQUEST_MAX_HEADER_SIZE=HEADER_BYTES_MAX,
         REQUEST_MAX_SIZE=BODY_BYTES_MAX,
         REQUEST_TIMEOUT=REQUEST_SECONDS,
@@ -88,10 +96,18 @@ def _config() -> Config:
     return config
 
 
-def _extensions() -> ExtensionConfig:
-    """OPTIONS for every route; the document, its page, HEAD and the injection are ours, see docs/decisions."""
+def _extensions(settings: Settings) -> ExtensionConfig:
+    """OPTIONS and CORS; the OpenAPI document, its page, HEAD and who is calling are ours, see docs/decisions."""
+    origins = settings.cors_origins.strip()
     return ExtensionConfig(
-        cors=False,
+        cors=bool(origins),
+        cors_origins=origins,
+        cors_allow_headers="authorization,content-type,idempotency-key,if-match,if-none-match,prefer,x-request-id",
+        cors_expose_headers=(
+            "etag,idempotency-replayed,link,location,preference-applied,ratelimit,ratelimit-policy,retry-after,"
+            "x-request-id,x-total-count"
+        ),
+        cors_max_age=600,
         health=False,
         http_auto_head=False,
         http_auto_options=True,
@@ -104,3 +120,4 @@ def _extensions() -> ExtensionConfig:
 def _common_headers(request: SanicRequest, response: HTTPResponse) -> None:
     response.headers["X-Request-Id"] = request.id
     response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")

@@ -1,21 +1,28 @@
 """Start, drain, stop: what happens in which order."""
 
 import asyncio
+import random
 from contextlib import suppress
 
 import structlog
 from sanic.server.async_server import AsyncioServer
 from tortoise import Tortoise
 
+from service.accounts import limits
+from service.accounts import store as sessions
 from service.database import migrate
 from service.database.orm import orm_config
 from service.database.pool import Pool, PoolOptions, Statement
+from service.http import idempotency
 from service.http.requests import App
+from service.problems import Problem
 from service.settings import Settings
 from service.telemetry.admin import Readiness, watch_event_loop
 from service.telemetry.metrics import Metrics
 
 SCHEMA_INTERVAL_SECONDS = 15.0
+PURGE_INTERVAL_SECONDS = 300.0
+PURGE_PAUSE_SECONDS = 0.1
 
 log = structlog.get_logger()
 
@@ -51,6 +58,7 @@ class Lifecycle:
         self._tasks = [
             asyncio.create_task(watch_event_loop(self._metrics)),
             asyncio.create_task(self._watch_schema(pool)),
+            asyncio.create_task(_purge(pool)),
         ]
 
     async def started(self, _: App) -> None:
@@ -100,14 +108,25 @@ class Lifecycle:
         self._metrics.schema_revision(applied=row[0], expected=self._readiness.schema_expected)
 
 
+async def _purge(pool: Pool) -> None:
+    """Delete what has expired, every few minutes, in small portions; several pods doing so is harmless."""
+    while True:
+        await asyncio.sleep(PURGE_INTERVAL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  pods spread out
+        for statement in (sessions.PURGE, idempotency.PURGE, limits.PURGE):
+            with suppress(Problem):  # the next round will do it
+                await _purge_all(pool, statement)
+
+
+async def _purge_all(pool: Pool, statement: Statement) -> None:
+    while await pool.fetch(statement):  # noqa: ASYNC110  there is no event to wait for: it lets requests go first
+        await asyncio.sleep(PURGE_PAUSE_SECONDS)
+
+
 def pool_options(settings: Settings) -> PoolOptions:
-    """With no pooler in between, the server itself enforces the time limits too."""
+    """With no pooler in between, the server itself enforces the time limits too; a pooler refuses such settings."""
     limit = f"{settings.db_statement_timeout_seconds * 1000:.0f}ms"
-    server_settings = (
-        ("application_name", "tasks-service"),
-        ("statement_timeout", limit),
-        ("idle_in_transaction_session_timeout", limit),
-    )
+    name = ("application_name", "tasks-service")
+    limits = (("statement_timeout", limit), ("idle_in_transaction_session_timeout", limit))
     return PoolOptions(
         dsn=settings.dsn,
         minimum=settings.db_pool_min,
@@ -118,7 +137,7 @@ def pool_options(settings: Settings) -> PoolOptions:
         max_age=settings.db_connection_max_age_seconds,
         max_idle=settings.db_connection_max_idle_seconds,
         prepared=settings.db_pooler != "transaction",
-        server_settings=server_settings if settings.db_pooler == "none" else (),
+        server_settings=(name, *limits) if settings.db_pooler == "none" else (name,),
     )
 
 

@@ -91,6 +91,17 @@ class Conflict(Problem):
     status, code, title = 409, "conflict", "The request collides with another one"
 
 
+class IdempotencyInProgress(Problem):
+    status, code, title = 409, "idempotency_in_progress", "The first request with this key is still running"
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "1"})
+
+
+class IdempotencyKeyReused(Problem):
+    status, code, title = 422, "idempotency_key_reused", "This key was used for another request"
+
+
 class PreconditionFailed(Problem):
     status, code, title = 412, "precondition_failed", "The task has changed since"
 
@@ -126,6 +137,15 @@ class Invalid(Problem):
 
     def members(self) -> dict[str, object]:
         return {"errors": self.errors}
+
+
+class TooManyRequests(Problem):
+    """`retry_after` is in whole seconds."""
+
+    status, code, title = 429, "too_many_requests", "Too many requests"
+
+    def __init__(self, *, retry_after: int, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(headers={"Retry-After": str(retry_after), **(headers or {})})
 
 
 class HeadersTooLarge(Problem):

@@ -53,6 +53,13 @@ class Settings(BaseSettings):
     db_connection_max_idle_seconds: Days = 300
     db_pooler: Literal["none", "session", "transaction"] = "none"
 
+    trusted_proxies: int = Field(0, ge=0, le=10)
+    cors_origins: str = ""
+    login_attempts_per_minute: int = Field(10, ge=1, le=100_000)
+    failed_logins_per_address_per_minute: int = Field(100, ge=1, le=100_000)
+    signups_per_address_per_minute: int = Field(600, ge=1, le=100_000)
+    concurrent_requests_per_user: int = Field(64, ge=1, le=100_000)
+
     slo_latency_ms: int = Field(200, ge=1, le=60_000)
     drain_seconds: float = Field(3, ge=0, le=60)
     log_level: Literal["debug", "info", "warning", "error"] = "info"

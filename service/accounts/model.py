@@ -1,6 +1,7 @@
 """The tables of users and their sessions. A model's docstring would become a comment in the database, hence the `#`."""
 
 from tortoise import fields
+from tortoise.contrib.postgres.fields import ArrayField
 from tortoise.models import Model
 
 from service.identifiers import uuid7
@@ -36,3 +37,28 @@ class RefreshToken(Model):
 
     class Meta:
         table = "refresh_tokens"
+
+
+class RateLimit(Model):
+    # A limit's name and a digest of whom it counts: neither address nor email is kept
+    key = fields.CharField(max_length=100, primary_key=True)
+    # When the attempts of the last minute were made
+    hits: ArrayField = ArrayField(element_type="timestamptz")
+    updated_at = fields.DatetimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        table = "rate_limits"
+
+
+class ExternalIdentity(Model):
+    id = fields.UUIDField(primary_key=True, default=uuid7)
+    issuer = fields.CharField(max_length=500)
+    subject = fields.CharField(max_length=255)
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
+        "models.User", related_name="identities", on_delete=fields.CASCADE
+    )
+    created_at = fields.DatetimeField(auto_now_add=True)
+
+    class Meta:
+        table = "external_identities"
+        unique_together = (("issuer", "subject"),)

@@ -9,14 +9,16 @@ from service.problems import Forbidden, Unauthorized
 
 
 async def authenticate(request: Request) -> None:
-    """Request middleware of every blueprint that needs a token. Raises Unauthorized."""
+    """Request middleware of every blueprint that needs a token. Raises Unauthorized or TooManyRequests."""
     scheme, _, token = request.headers.getone("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise _refused(request, "no_token")
     try:
-        request.ctx.principal = await request.app.ctx.authenticator.verify(token.strip())
+        principal = await request.app.ctx.authenticator.verify(token.strip())
     except BadToken as error:
         raise _refused(request, error.reason) from error
+    request.ctx.principal = principal
+    request.ctx.share.enter(principal.path_id)
 
 
 async def owner_of_path(request: Request) -> None:

@@ -3,9 +3,10 @@
 from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import empty
 
+from service.accounts.limits import Attempt, Limit, announce, client_address
 from service.accounts.model import User
 from service.accounts.principal import authenticate, principal_of
-from service.accounts.schemas import Login, NewPassword, Refresh, SessionOut, Signup, UserOut
+from service.accounts.schemas import Login, NewPassword, Refresh, SessionOut, Signup, UserOut, account_email
 from service.accounts.store import RefreshTokenReused, Session
 from service.http.bodies import parse
 from service.http.responses import NO_STORE, READ, json_model, json_value
@@ -22,6 +23,7 @@ async def signup(request: Request) -> HTTPResponse:
     """Create an account and begin a session"""
     body = parse(Signup, request)
     ctx = request.app.ctx
+    await ctx.limits.attempt(Limit("signup", ctx.settings.signups_per_address_per_minute), client_address(request))
     user = await ctx.accounts.create_user(body.email, await ctx.passwords.hash(body.password), body.name)
     return _session(request, user, await ctx.accounts.begin_session(user.id), status=201)
 
@@ -31,13 +33,18 @@ async def login(request: Request) -> HTTPResponse:
     """Begin a session"""
     body = parse(Login, request)
     ctx = request.app.ctx
-    user: User | None = await ctx.accounts.user_by_email(body.email.strip().lower())
-    if not await ctx.passwords.matches(body.password, user and user.password_hash) or user is None:
-        ctx.metrics.auth_failures.labels("bad_credentials").inc()
-        raise BadCredentials
+    email, address = account_email(body.email), client_address(request)
+    spread = Limit("login-address", ctx.settings.failed_logins_per_address_per_minute)
+    attempts = [
+        await ctx.limits.attempt(_login_limit(request), email or body.email, address),
+        await ctx.limits.attempt(spread, address),
+    ]
+    user: User | None = None if email is None else await ctx.accounts.user_by_email(email)
+    await _check_password(request, user, body.password, attempts)
+    assert user is not None  # noqa: S101  nobody's password was just found wrong
     if ctx.passwords.outdated(user.password_hash):
         await ctx.accounts.set_password_hash(user.id, await ctx.passwords.hash(body.password))
-    return _session(request, user, await ctx.accounts.begin_session(user.id))
+    return announce(_session(request, user, await ctx.accounts.begin_session(user.id)), attempts[0])
 
 
 @sessions.post("/refresh")
@@ -72,9 +79,8 @@ async def change_password(request: Request) -> HTTPResponse:
     ctx = request.app.ctx
     principal = principal_of(request)
     user = await _user(request, principal.user_id)
-    if not await ctx.passwords.matches(body.current_password, user.password_hash):
-        ctx.metrics.auth_failures.labels("bad_credentials").inc()
-        raise BadCredentials
+    attempt = await ctx.limits.attempt(_login_limit(request), str(user.id), client_address(request))
+    await _check_password(request, user, body.current_password, [attempt])
     await ctx.accounts.change_password(user.id, await ctx.passwords.hash(body.new_password), principal.session)
     return empty()
 
@@ -91,6 +97,20 @@ async def delete_account(request: Request) -> HTTPResponse:
 async def jwks(request: Request) -> HTTPResponse:
     """The public keys that verify this service's access tokens"""
     return json_value(request.app.ctx.access_tokens.jwks(), headers={"Cache-Control": "public, max-age=300"})
+
+
+def _login_limit(request: Request) -> Limit:
+    return Limit("login", request.app.ctx.settings.login_attempts_per_minute)
+
+
+async def _check_password(request: Request, user: User | None, password: str, attempts: list[Attempt]) -> None:
+    """Raises BadCredentials, after the same time and with the same answer whether there is such a user or not."""
+    ctx = request.app.ctx
+    if not await ctx.passwords.matches(password, user.password_hash if user else None):
+        ctx.metrics.auth_failures.labels("bad_credentials").inc()
+        raise BadCredentials(headers=attempts[0].headers())
+    for attempt in attempts:
+        await ctx.limits.forgive(attempt)
 
 
 async def _user(request: Request, user_id: object) -> User:

@@ -1,14 +1,46 @@
-"""The API's description for machines."""
+"""The API's description: for machines at /openapi.json, for people at /docs."""
 
+from functools import cache
+
+import orjson
 from sanic import Blueprint, HTTPResponse, Request
 
-from service.http.openapi import document
-from service.http.responses import READ, json_value
+from service.accounts import openapi as accounts
+from service.http.openapi import Answer, Json, Operation, build
+from service.http.responses import READ, json_bytes
+from service.tasks import openapi as tasks
 
 docs = Blueprint("docs")
+
+_OPERATIONS = (
+    Operation(
+        "get",
+        "/openapi.json",
+        "openapi",
+        "Read this description of the API",
+        "service",
+        answers=(Answer(200, "An OpenAPI 3.1 document", {"type": "object"}),),
+        token=False,
+        database=False,
+    ),
+)
+
+
+@cache
+def document() -> Json:
+    return build(
+        (*accounts.OPERATIONS, *tasks.OPERATIONS, *_OPERATIONS),
+        (*accounts.MODELS, *tasks.MODELS),
+        {**accounts.SCHEMAS, **tasks.SCHEMAS},
+    )
+
+
+@cache
+def _rendered() -> bytes:
+    return orjson.dumps(document())
 
 
 @docs.route("/openapi.json", methods=READ)
 async def openapi(_: Request) -> HTTPResponse:
     """Read this description of the API"""
-    return json_value(document())
+    return json_bytes(_rendered())

@@ -1,2 +1,262 @@
-def document() -> dict[str, object]:
-    return {}
+"""The OpenAPI document: what each feature says of its operations, and what is true of all of them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from service import __version__, problems
+from service.problems import CONTENT_TYPE, Problem
+
+Json = dict[str, Any]
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+
+# What can happen to any request at all, whatever it asks for.
+_ANYWHERE: tuple[type[Problem], ...] = (
+    problems.BadRequest,
+    problems.RequestTimeout,
+    problems.UriTooLong,
+    problems.ExpectationFailed,
+    problems.HeadersTooLarge,
+    problems.Unexpected,
+)
+_WITH_BODY: tuple[type[Problem], ...] = (problems.NotJson, problems.TooLarge, problems.UnsupportedMediaType)
+_WITH_DATABASE: tuple[type[Problem], ...] = (problems.DatabaseUnavailable,)
+_WITH_TOKEN: tuple[type[Problem], ...] = (problems.Unauthorized, problems.TooManyRequests)
+
+
+def header(description: str, schema: Json | None = None) -> Json:
+    return {"description": description, "schema": schema or {"type": "string"}}
+
+
+HEADERS: dict[str, Json] = {
+    "ETag": header("Names this state; for `If-Match` and `If-None-Match`"),
+    "Location": header("Path of the new task", {"type": "string", "format": "uri-reference"}),
+    "Link": header('`<path>; rel="next"`, when there is a next page'),
+    "X-Total-Count": header("How many tasks match, with `Prefer: count=exact`", {"type": "integer", "minimum": 0}),
+    "Preference-Applied": header("`count=exact` when that was asked for"),
+    "Cache-Control": header("How long this may be kept, and by whom"),
+    "Idempotency-Replayed": header("`true` when this is the stored answer to an earlier request with the same key"),
+    "RateLimit": header('`"name";r=<remaining>;t=<seconds>`, as draft-ietf-httpapi-ratelimit-headers has it'),
+    "RateLimit-Policy": header('`"name";q=<quota>;w=<window in seconds>`'),
+    "Retry-After": header("Whole seconds to wait before trying again", {"type": "integer", "minimum": 1}),
+    "WWW-Authenticate": header("The scheme to authenticate with"),
+    "Allow": header("The methods that this path has"),
+    "X-Request-Id": header("Names this request in the service's logs; the caller's own if it sent a sane one"),
+}
+
+PARAMETERS: dict[str, Json] = {
+    "user_id": {
+        "name": "user_id",
+        "in": "path",
+        "required": True,
+        "description": "The id of the user whose token is sent",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "task_id": {
+        "name": "task_id",
+        "in": "path",
+        "required": True,
+        "description": "The task's id",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+}
+for _name, _description in (
+    ("If-Match", "Only if the task is in one of these states, or `*` for any; otherwise 412"),
+    ("If-None-Match", "Answer 304 if the state is still one of these"),
+    ("Prefer", "`count=exact` adds `X-Total-Count`"),
+    ("Idempotency-Key", "1 to 255 visible ASCII characters; a repeat within 24 hours gets the first answer again"),
+):
+    PARAMETERS[_name] = {"name": _name, "in": "header", "description": _description, "schema": {"type": "string"}}
+PARAMETERS["Idempotency-Key"]["schema"] = {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer; `schema` names a component, None means that there is no body."""
+
+    status: int
+    description: str
+    schema: str | Json | None = None
+    headers: Sequence[str] = ()
+    links: Mapping[str, Json] = field(default_factory=dict)
+    example: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path; `problems` are those beyond what can happen everywhere."""
+
+    method: str
+    path: str
+    id: str
+    summary: str
+    tag: str
+    answers: Sequence[Answer]
+    description: str = ""
+    body: type[BaseModel] | None = None
+    body_example: object = None
+    media_types: Sequence[str] = (JSON,)
+    parameters: Sequence[str | Json] = ()
+    problems: Sequence[type[Problem]] = ()
+    token: bool = True
+    database: bool = True
+
+    def document(self) -> Json:
+        found: Json = {"operationId": self.id, "summary": self.summary, "tags": [self.tag]}
+        if self.description:
+            found["description"] = self.description
+        if parameters := [*self._path_parameters(), *self.parameters]:
+            found["parameters"] = [_ref("parameters", p) if isinstance(p, str) else p for p in parameters]
+        if self.body is not None:
+            content = {"schema": _ref("schemas", self.body.__name__), "example": self.body_example}
+            found["requestBody"] = {"required": True, "content": dict.fromkeys(self.media_types, content)}
+        found["responses"] = {**{str(a.status): _answer(a) for a in self.answers}, **_problems(self._all_problems())}
+        found["security"] = [{"bearer": []}] if self.token else []
+        return found
+
+    def _path_parameters(self) -> list[str]:
+        return re.findall(r"{(\w+)}", self.path)
+
+    def _all_problems(self) -> list[type[Problem]]:
+        found = [*_ANYWHERE, *self.problems]
+        found += _WITH_TOKEN if self.token else ()
+        found += _WITH_BODY if self.body is not None else ()
+        found += _WITH_DATABASE if self.database else ()
+        return found
+
+
+def build(operations: Sequence[Operation], models: Sequence[type[BaseModel]], schemas: Json) -> Json:
+    """The document. `models` become components, `schemas` are components written by hand."""
+    _, generated = models_json_schema([(m, "validation") for m in models], ref_template="#/components/schemas/{model}")
+    paths: Json = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method] = operation.document()
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Tasks API",
+            "version": __version__,
+            "summary": "Everybody's own tasks",
+            "description": _DESCRIPTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/", "description": "The service that serves this document"}],
+        "tags": [
+            {"name": "accounts", "description": "Signing up, sessions, one's own account"},
+            {"name": "tasks", "description": "The tasks of the user whose token is sent"},
+            {"name": "service", "description": "What the service says of itself"},
+        ],
+        "paths": paths,
+        "components": {
+            "schemas": {**generated["$defs"], **schemas, "Problem": _PROBLEM, "ValidationProblem": _VALIDATION_PROBLEM},
+            "parameters": PARAMETERS,
+            "headers": HEADERS,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def _answer(answer: Answer) -> Json:
+    found: Json = {
+        "description": answer.description,
+        "headers": {name: _ref("headers", name) for name in (*answer.headers, "X-Request-Id")},
+    }
+    if answer.schema is not None:
+        schema = _ref("schemas", answer.schema) if isinstance(answer.schema, str) else answer.schema
+        found["content"] = {JSON: {"schema": schema, **({"example": answer.example} if answer.example else {})}}
+    if answer.links:
+        found["links"] = dict(answer.links)
+    return found
+
+
+def _problems(kinds: Sequence[type[Problem]]) -> Json:
+    by_status: dict[int, list[type[Problem]]] = {}
+    for kind in kinds:
+        if kind not in by_status.setdefault(kind.status, []):
+            by_status[kind.status].append(kind)
+    return {str(status): _problem(status, by_status[status]) for status in sorted(by_status)}
+
+
+def _problem(status: int, kinds: Sequence[type[Problem]]) -> Json:
+    invalid = problems.Invalid in kinds
+    codes = " · ".join(f"`{kind.code}`: {kind.title}" for kind in kinds)
+    names = ["X-Request-Id", *_PROBLEM_HEADERS.get(status, ())]
+    return {
+        "description": codes,
+        "headers": {name: _ref("headers", name) for name in names},
+        "content": {
+            CONTENT_TYPE: {
+                "schema": _ref("schemas", "ValidationProblem" if invalid and len(kinds) == 1 else "Problem"),
+                "example": _example(kinds[0]),
+            }
+        },
+    }
+
+
+_PROBLEM_HEADERS = {
+    401: ("WWW-Authenticate",),
+    412: ("ETag",),
+    429: ("Retry-After", "RateLimit", "RateLimit-Policy"),
+    503: ("Retry-After",),
+}
+
+
+def _example(kind: type[Problem]) -> Json:
+    example: Json = {
+        "type": f"urn:problem:{kind.code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": kind.title,
+        "code": kind.code,
+        "request_id": "0b00c7813091037a8320da85119a2ed5",
+    }
+    if kind is problems.Invalid:
+        example["errors"] = [{"pointer": "/title", "message": "Field required", "code": "missing"}]
+    return example
+
+
+def _ref(kind: str, name: str) -> Json:
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+_PROBLEM: Json = {
+    "type": "object",
+    "description": "RFC 9457. `code` is stable: branch on it, and show `title` or `detail` to people.",
+    "required": ["type", "title", "status", "detail", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": {"type": "string"},
+        "code": {"type": "string", "pattern": "^[a-z0-9_]+$"},
+        "request_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["pointer", "message", "code"],
+                "additionalProperties": False,
+                "properties": {
+                    "pointer": {"type": "string", "description": "RFC 6901 into the body, or a parameter's name"},
+                    "message": {"type": "string"},
+                    "code": {"type": "string"},
+                },
+            },
+        },
+    },
+    "additionalProperties": False,
+}
+_VALIDATION_PROBLEM: Json = {"allOf": [_ref("schemas", "Problem"), {"required": ["errors"]}]}
+
+_DESCRIPTION = """\
+Sign up, keep the tokens, and work with your tasks under `/api/{user_id}/tasks`.
+
+* Every answer carries `X-Request-Id`; every error is `application/problem+json` with a stable `code`.
+* Every path also answers `OPTIONS`, and `HEAD` wherever it answers `GET`; other methods are a 405 with `Allow`.
+* Poll with `If-None-Match`, write with `If-Match`, and retry writes with an `Idempotency-Key`.
+"""

@@ -13,6 +13,7 @@ from sanic.http import Http, Stage
 from sanic.server import HttpProtocol
 
 from service.http.requests import App
+from service.http.shares import Share, Shares
 from service.telemetry.metrics import Metrics
 
 UNMATCHED = "unmatched"
@@ -55,17 +56,20 @@ class Protocol(HttpProtocol):
 class Observer:
     """Counts, times and logs each request once, at its end."""
 
-    def __init__(self, app: App, metrics: Metrics) -> None:
+    def __init__(self, app: App, metrics: Metrics, shares: Shares) -> None:
         self._app = app
         self._metrics = metrics
+        self._shares = shares
 
     async def observe(self, request: Request) -> None:
         started_at = perf_counter()
         self._metrics.in_progress += 1
+        share = request.ctx.share = Share(self._shares)
         try:
             await self._app.handle_request(request)
         finally:
             self._metrics.in_progress -= 1
+            share.leave()
             self.record(request, _status(request), perf_counter() - started_at)
 
     def record(self, request: Request, status: int, seconds: float) -> None:

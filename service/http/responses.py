@@ -8,6 +8,9 @@ JSON = "application/json"
 READ = ["GET", "HEAD"]
 """What every route that reads answers to."""
 
+OWN = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Prefer"}
+"""For tasks: a client may keep them, and asks with `If-None-Match` each time whether they still hold."""
+
 NO_STORE = {"Cache-Control": "no-store"}
 
 

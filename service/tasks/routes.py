@@ -5,9 +5,11 @@ from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import empty
 
 from service.accounts.principal import owner_of_path, principal_of
+from service.database.pool import Executor
 from service.http.bodies import MERGE_PATCH, parse
 from service.http.conditional import body_tag, matching_times, not_modified, task_tag
-from service.http.responses import READ, json_bytes, unchanged
+from service.http.idempotency import idempotent
+from service.http.responses import OWN, READ, json_bytes, unchanged
 from service.tasks.paging import Cursors, parse_list_query
 from service.tasks.schemas import (
     NewTask,
@@ -23,16 +25,21 @@ tasks = Blueprint("tasks", url_prefix="/api/<user_id:str>/tasks")
 tasks.on_request(owner_of_path)
 
 
-def _store(request: Request) -> TaskStore:
-    return TaskStore(request.app.ctx.pool, principal_of(request).user_id)
+def _store(request: Request, executor: Executor | None = None) -> TaskStore:
+    return TaskStore(executor or request.app.ctx.pool, principal_of(request).user_id)
 
 
 @tasks.post("")
 async def create_task(request: Request, user_id: str) -> HTTPResponse:
     """Create a task"""
-    task = await _store(request).create(parse(NewTask, request))
-    location = f"/api/{principal_of(request).path_id}/tasks/{task['id']}"
-    return _task(request, task, status=201, headers={"Location": location})
+    body = parse(NewTask, request)
+
+    async def create(executor: Executor) -> HTTPResponse:
+        task = await _store(request, executor).create(body)
+        location = f"/api/{principal_of(request).path_id}/tasks/{task['id']}"
+        return _task(request, task, status=201, headers={"Location": location})
+
+    return await idempotent(request, create)
 
 
 @tasks.route("", methods=READ)
@@ -43,7 +50,7 @@ async def list_tasks(request: Request, user_id: str) -> HTTPResponse:
     query = cursors.resume(parse_list_query(request.query_string), principal.user_id)
     store = _store(request)
     rows = await store.page(query)
-    headers = {}
+    headers = dict(OWN)
     if len(rows) > query.limit:
         rows.pop()
         headers["Link"] = cursors.link(query, principal.user_id, f"/api/{principal.path_id}/tasks", rows[-1])
@@ -63,8 +70,8 @@ async def get_task(request: Request, user_id: str, task_id: str) -> HTTPResponse
     task = await _store(request).get(parse_task_id(task_id))
     tag = task_tag(task["updated_at"])
     if not_modified(request.headers, tag):
-        return unchanged({"ETag": tag})
-    return _task(request, task)
+        return unchanged({"ETag": tag, **OWN})
+    return _task(request, task, headers=OWN)
 
 
 @tasks.put("/<task_id:str>")
@@ -79,16 +86,27 @@ async def replace_task(request: Request, user_id: str, task_id: str) -> HTTPResp
 @tasks.patch("/<task_id:str>")
 async def patch_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
     """Change some fields of a task"""
-    task = await _store(request).patch(
-        parse_task_id(task_id), parse(TaskPatch, request, MERGE_PATCH), matching_times(request.headers)
+    number, body, allowed = (
+        parse_task_id(task_id),
+        parse(TaskPatch, request, MERGE_PATCH),
+        matching_times(request.headers),
     )
-    return _task(request, task)
+
+    async def patch(executor: Executor) -> HTTPResponse:
+        return _task(request, await _store(request, executor).patch(number, body, allowed))
+
+    return await idempotent(request, patch)
 
 
 @tasks.patch("/<task_id:str>/complete")
 async def toggle_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
     """Toggle whether a task is completed"""
-    return _task(request, await _store(request).toggle(parse_task_id(task_id), matching_times(request.headers)))
+    number, allowed = parse_task_id(task_id), matching_times(request.headers)
+
+    async def toggle(executor: Executor) -> HTTPResponse:
+        return _task(request, await _store(request, executor).toggle(number, allowed))
+
+    return await idempotent(request, toggle)
 
 
 @tasks.delete("/<task_id:str>")

@@ -1,6 +1,6 @@
 """What clients send to and get from the task routes."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import asyncpg
@@ -19,6 +19,11 @@ Title = Annotated[
 Description = Annotated[str, Field(max_length=DESCRIPTION_MAX), AfterValidator(storable)]
 
 
+def _no_default(schema: dict[str, Any]) -> None:
+    """What stands in for a field that was left out is never written, so the schema does not show it."""
+    schema.pop("default", None)
+
+
 class NewTask(Body):
     title: Title
     description: Description | None = None
@@ -28,15 +33,15 @@ class TaskReplacement(Body):
     """A description left out stays as it is; null clears it."""
 
     title: Title
-    description: Description | None = None
+    description: Description | None = Field(None, json_schema_extra=_no_default)
 
 
 class TaskPatch(Body):
     """RFC 7396 merge patch: what is left out stays. Title and completed cannot be null, so null there is an error."""
 
-    title: Title = Field(default="")
-    description: Description | None = None
-    completed: bool = False
+    title: Title = Field("left out", json_schema_extra=_no_default)
+    description: Description | None = Field(None, json_schema_extra=_no_default)
+    completed: bool = Field(default=False, json_schema_extra=_no_default)
 
 
 def parse_task_id(text: str) -> UUID:

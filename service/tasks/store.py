@@ -5,7 +5,7 @@ from uuid import UUID
 
 import asyncpg
 
-from service.database.pool import Pool, Statement
+from service.database.pool import Executor, Statement
 from service.http.conditional import task_tag
 from service.identifiers import uuid7
 from service.problems import PreconditionFailed, TaskNotFound, Unauthorized
@@ -45,23 +45,23 @@ DELETE = Statement("task_delete", f"DELETE FROM tasks WHERE {_MINE} RETURNING id
 class TaskStore:
     """The tasks of one user. There is no way to ask it for anybody else's."""
 
-    __slots__ = ("_pool", "_user_id")
+    __slots__ = ("_db", "_user_id")
 
-    def __init__(self, pool: Pool, user_id: UUID) -> None:
-        self._pool = pool
+    def __init__(self, db: Executor, user_id: UUID) -> None:
+        self._db = db
         self._user_id = user_id
 
     async def create(self, task: NewTask) -> asyncpg.Record:
         """Raises Unauthorized when the account is gone."""
         try:
-            row = await self._pool.fetchrow(INSERT, uuid7(), self._user_id, task.title, task.description)
+            rows = await self._db.fetch(INSERT, uuid7(), self._user_id, task.title, task.description)
         except asyncpg.ForeignKeyViolationError as error:
             raise Unauthorized from error
-        return row
+        return rows[0]
 
     async def get(self, task_id: UUID) -> asyncpg.Record:
         """Raises TaskNotFound, as do all methods that take an id."""
-        row = await self._pool.fetchrow(SELECT, task_id, self._user_id)
+        row = await self._db.fetchrow(SELECT, task_id, self._user_id)
         if row is None:
             raise TaskNotFound
         return row
@@ -69,12 +69,12 @@ class TaskStore:
     async def page(self, query: TaskQuery) -> list[asyncpg.Record]:
         """The page, and one row more when there is a next page."""
         statement, arguments = query.statement(_FIELDS, self._user_id)
-        return await self._pool.fetch(statement, *arguments)
+        return await self._db.fetch(statement, *arguments)
 
     async def count(self, query: TaskQuery) -> int:
         """How many tasks match the query's filters, on all pages together."""
         statement, arguments = query.counting(self._user_id)
-        row = await self._pool.fetchrow(statement, *arguments)
+        row = await self._db.fetchrow(statement, *arguments)
         return 0 if row is None else int(row[0])
 
     # Raise PreconditionFailed when the task is in none of the states `allowed`; None allows any.
@@ -104,7 +104,7 @@ class TaskStore:
     async def _write(
         self, statement: Statement, task_id: UUID, allowed: list[datetime] | None, *values: object
     ) -> asyncpg.Record:
-        row = await self._pool.fetchrow(statement, task_id, self._user_id, allowed, *values)
+        row = await self._db.fetchrow(statement, task_id, self._user_id, allowed, *values)
         if row is not None:
             return row
         current = await self.get(task_id)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.database import ROOT
-from tests.support.k6 import require_k6
+from tests.support.tools import require
 
 SCRIPTS = sorted((ROOT / "loadtests").glob("*.js"))
 MODULES = [*SCRIPTS, *sorted((ROOT / "loadtests" / "lib").glob("*.js"))]
@@ -37,7 +37,7 @@ each_module = pytest.mark.parametrize("module", MODULES, ids=lambda path: path.s
 def inspect(script: Path) -> dict[str, Any]:
     """The options of a script, as k6 understands it, with an objective of 137 ms and an admin port."""
     done = subprocess.run(
-        [require_k6(), "inspect", "--include-system-env-vars", script],
+        [require("k6"), "inspect", "--include-system-env-vars", script],
         env={
             "PATH": os.environ["PATH"],
             "HOME": os.environ.get("HOME", "/"),

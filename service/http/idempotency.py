@@ -1,0 +1,96 @@
+"""`Idempotency-Key`: a repeated write gets the first one's answer instead of a second effect.
+
+The key is claimed, the write done and the answer stored in one transaction, so that they exist together or not at
+all: whatever crashes in between, a repeat either finds the answer or does the work. A concurrent repeat waits in its
+own claim until the first transaction has ended, because the unique index makes it.
+"""
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+from sanic import HTTPResponse, Request
+
+from service.accounts.principal import principal_of
+from service.database.pool import Executor, Pool, Statement
+from service.identifiers import uuid7
+from service.problems import IdempotencyInProgress, IdempotencyKeyReused, Invalid, Unauthorized
+
+HOURS_KEPT = 24
+WAIT_MS = 1000
+"""How long a repeat waits for the first request to end before it is told 409."""
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_REPLAYED_HEADERS = ("etag", "location")
+
+_BOUND = Statement("idempotency_bound", f"SET LOCAL lock_timeout = {WAIT_MS}")
+_CLAIM = Statement(
+    "idempotency_claim",
+    "INSERT INTO idempotency_keys AS held (id, user_id, key, fingerprint) VALUES ($1, $2, $3, $4)"  # noqa: S608
+    " ON CONFLICT (user_id, key) DO UPDATE"
+    " SET id = excluded.id, fingerprint = excluded.fingerprint, created_at = excluded.created_at"
+    f" WHERE held.created_at < now() - interval '{HOURS_KEPT} hours' RETURNING id",
+)
+_STORE = Statement(
+    "idempotency_store", "UPDATE idempotency_keys SET status = $2, headers = $3, body = $4 WHERE id = $1"
+)
+_FIND = Statement(
+    "idempotency_find",
+    "SELECT fingerprint, status, headers, body FROM idempotency_keys WHERE user_id = $1 AND key = $2",
+)
+PURGE = Statement(
+    "idempotency_purge",
+    "DELETE FROM idempotency_keys WHERE id IN (SELECT id FROM idempotency_keys"  # noqa: S608
+    f" WHERE created_at < now() - interval '{HOURS_KEPT} hours' LIMIT 1000) RETURNING id",
+)
+
+Work = Callable[[Executor], Awaitable[HTTPResponse]]
+
+
+async def idempotent(request: Request, work: Work) -> HTTPResponse:
+    """Run `work` once for each Idempotency-Key of a user; without the header, simply run it.
+
+    Only success is kept: a request that failed has changed nothing, and its repeat is a first try again.
+    Raises IdempotencyKeyReused, IdempotencyInProgress or Invalid.
+    """
+    pool: Pool = request.app.ctx.pool
+    keys = request.headers.getall("idempotency-key", None)
+    if keys is None:
+        return await work(pool)
+    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
+        raise Invalid.field("Idempotency-Key", "One key of 1 to 255 visible ASCII characters", "idempotency_key")
+    user_id, key, fingerprint = principal_of(request).user_id, keys[0], _fingerprint(request)
+    async with pool.transaction() as transaction:
+        await transaction.fetch(_BOUND)
+        try:
+            claimed = await transaction.fetchrow(_CLAIM, uuid7(), user_id, key, fingerprint)
+        except asyncpg.LockNotAvailableError as error:
+            raise IdempotencyInProgress from error
+        except asyncpg.ForeignKeyViolationError as error:
+            raise Unauthorized from error  # the account is gone
+        if claimed is not None:
+            response = await work(transaction)
+            headers = [f"{name}: {response.headers[name]}" for name in _REPLAYED_HEADERS if name in response.headers]
+            await transaction.fetch(_STORE, claimed["id"], response.status, headers, response.body or b"")
+            return response
+        first = await transaction.fetchrow(_FIND, user_id, key)
+    if first is None:
+        raise IdempotencyInProgress  # expired and purged between two statements: the repeat of this repeat will run
+    if first["fingerprint"] != fingerprint:
+        raise IdempotencyKeyReused
+    return _replay(first)
+
+
+def _fingerprint(request: Request) -> str:
+    """What makes two requests the same one, in hex."""
+    parts = (request.method, request.path, ",".join(request.headers.getall("if-match", ())))
+    digest = hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape") + b"\n")
+    digest.update(request.body)
+    return digest.hexdigest()
+
+
+def _replay(first: asyncpg.Record) -> HTTPResponse:
+    headers = dict(line.split(": ", 1) for line in first["headers"])
+    headers["Idempotency-Replayed"] = "true"
+    return HTTPResponse(first["body"], first["status"], headers, "application/json")
