@@ -1,20 +1,24 @@
-"""Tools that no wheel brings."""
+"""Where the tests find their tools; one that is missing is a skip for you and a failure for CI."""
 
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-_APT = {"pgbouncer": "pgbouncer", "promtool": "prometheus", "nginx": "nginx"}
+ROOT = Path(__file__).resolve().parents[2]
+PATH = f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
-def require(tool: str) -> Path:
-    """Where the tool is. Without it the test is skipped, naming the command that gets it; with CI=true it fails."""
-    found = shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if found is not None:
-        return Path(found)
-    advice = f"{tool} is missing; get it with: apt-get install {_APT.get(tool, tool)}"
+def missing(what: str, get_it: str) -> NoReturn:
+    """Ends the test: `get_it` is the command that gets what is missing."""
+    text = f"{what} is missing; get it with: {get_it}"
     if os.environ.get("CI") == "true":
-        pytest.fail(advice)
-    pytest.skip(advice)
+        pytest.fail(text)
+    pytest.skip(text)
+
+
+def require(name: str, get_it: str) -> str:
+    """The command's path."""
+    return shutil.which(name, path=PATH) or missing(name, get_it)
