@@ -4,7 +4,7 @@
 import { check, sleep } from 'k6';
 import http from 'k6/http';
 
-import { experiment } from './lib/experiment.js';
+import { experiment, guarded } from './lib/experiment.js';
 import { authorization, sessionOf, signUp, tasksUrl } from './lib/session.js';
 import { number } from './lib/settings.js';
 import { correct, objective } from './lib/slo.js';
@@ -31,12 +31,12 @@ export function setup() {
   return { sessions: signUp(VUS + 1), startedAt: Date.now() };
 }
 
-export default function (data) {
+export default guarded((data) => {
   const session = sessionOf(data);
   sleep((1000 - (Date.now() % 1000)) / 1000);
   stamp(data);
   tasks.send(tasks.create(session, `burst of ${new Date().toISOString()}`));
-}
+});
 
 export function teardown({ sessions }) {
   const stored = sessions.map((session) => {

@@ -3,7 +3,7 @@
 // The requirements' objective: 50 virtual users, p95 below 200 ms, no failure. Each user makes, reads, lists, replaces,
 // patches, completes and deletes tasks, all equally often and one request right after the other (a closed loop), so
 // that the service is as busy as fifty clients can make it.
-import { experiment } from './lib/experiment.js';
+import { experiment, guarded } from './lib/experiment.js';
 import { seed, sessionOf, signUp } from './lib/session.js';
 import { duration, number } from './lib/settings.js';
 import { correct, objective } from './lib/slo.js';
@@ -27,7 +27,7 @@ export function setup() {
   return { sessions: seed(signUp(VUS + 1), 20), startedAt: Date.now() };
 }
 
-export default function (data) {
+export default guarded((data) => {
   stamp(data);
   const session = sessionOf(data);
   const { document: task, tag } = tasks.send(tasks.create(session, 'a task of the load test'));
@@ -37,4 +37,4 @@ export default function (data) {
   tasks.send(tasks.patch(session, task.id, { description: 'with a description' }));
   tasks.send(tasks.complete(session, task.id));
   tasks.send(tasks.remove(session, task.id));
-}
+});

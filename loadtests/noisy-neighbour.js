@@ -5,7 +5,7 @@
 import { sleep } from 'k6';
 import http from 'k6/http';
 
-import { experiment } from './lib/experiment.js';
+import { experiment, guarded } from './lib/experiment.js';
 import { poll } from './lib/polling.js';
 import { seed, sessionOf, signUp } from './lib/session.js';
 import { duration, number } from './lib/settings.js';
@@ -48,15 +48,15 @@ export function setup() {
   return { sessions, greedy, startedAt: Date.now() };
 }
 
-export function ordinary(data) {
+export const ordinary = guarded((data) => {
   stamp(data, { client: 'ordinary', noise: elapsed(data) < QUIET_SECONDS ? 'off' : 'on' });
   poll(sessionOf(data));
   sleep(PAUSE_SECONDS * (0.5 + Math.random()));
-}
+});
 
-export function noisy(data) {
+export const noisy = guarded((data) => {
   stamp(data, { client: 'noisy', noise: 'on' });
   http.setResponseCallback(http.expectedStatuses({ min: 200, max: 399 }, 429, 503));
   const { response } = tasks.send(tasks.list(data.greedy, PAGE));
   if (response.status === 429) sleep(0.05); // it is abusive, but no faster than a loop of refusals lets it be
-}
+});

@@ -2,7 +2,7 @@
 //
 // Two thirds single reads, a quarter lists, a few writes; three of four clients send the ETag that they remember. The
 // arrival rate is open (RATE, 200 a second): a slow service is not spared by clients that wait for it.
-import { experiment } from './lib/experiment.js';
+import { experiment, guarded } from './lib/experiment.js';
 import { poll } from './lib/polling.js';
 import { seed, sessionOf, signUp } from './lib/session.js';
 import { duration, number } from './lib/settings.js';
@@ -21,11 +21,11 @@ export const options = experiment({
       executor: 'constant-arrival-rate',
       rate: RATE,
       duration: `${SECONDS}s`,
-      preAllocatedVUs: USERS,
-      maxVUs: USERS * 10,
+      preAllocatedVUs: Math.max(USERS, RATE / 2),
+      maxVUs: Math.max(USERS, RATE * 2),
     },
   },
-  thresholds: { ...objective(), ...correct, dropped_iterations: ['count<1'] },
+  thresholds: { ...objective(), ...correct, 'dropped_iterations{scenario:clients}': [`count<${0.01 * RATE * SECONDS}`] },
 });
 
 export { samplePool } from './lib/pool.js';
@@ -41,7 +41,7 @@ export function setup() {
   return { sessions: seed(signUp(USERS), 20), startedAt: Date.now() };
 }
 
-export default function (data) {
+export default guarded((data) => {
   stamp(data);
   poll(sessionOf(data));
-}
+});

@@ -4,7 +4,7 @@
 import { check } from 'k6';
 import http from 'k6/http';
 
-import { experiment } from './lib/experiment.js';
+import { experiment, guarded } from './lib/experiment.js';
 import { PASSWORD, authorization, post } from './lib/session.js';
 import { BASE_URL } from './lib/settings.js';
 import { correct, objective } from './lib/slo.js';
@@ -27,7 +27,7 @@ export function setup() {
   return { startedAt: Date.now() };
 }
 
-export default function (data) {
+export default guarded((data) => {
   stamp(data);
   const email = `smoke-${Date.now()}-${Math.random().toString(36).slice(2)}@example.com`;
   const signedUp = account('signup', 201, ...post('/api/auth/signup', { email, password: PASSWORD, name: 'Ada' }));
@@ -44,7 +44,7 @@ export default function (data) {
   const me = account('me', 200, 'GET', `${BASE_URL}/api/auth/me`, null, { headers });
   check(me, { 'me is who signed up': () => me.email === email && me.name === 'Ada' });
   account('leave', 204, 'DELETE', `${BASE_URL}/api/auth/me`, null, { headers });
-}
+});
 
 function work(session) {
   const { document: task } = tasks.send(tasks.create(session, 'buy milk'));

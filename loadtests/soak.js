@@ -5,7 +5,7 @@
 // connection may be missing from the pool.
 import { check, sleep } from 'k6';
 
-import { experiment } from './lib/experiment.js';
+import { experiment, guarded } from './lib/experiment.js';
 import { scrape } from './lib/pool.js';
 import { poll } from './lib/polling.js';
 import { seed, sessionOf, signUp } from './lib/session.js';
@@ -46,10 +46,10 @@ export function setup() {
   return { sessions: seed(signUp(VUS + 1), 20), startedAt: Date.now() };
 }
 
-export default function (data) {
+export default guarded((data) => {
   stamp(data);
   poll(sessionOf(data));
-}
+});
 
 export function teardown() {
   if (!ADMIN_URL) return;

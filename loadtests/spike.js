@@ -5,7 +5,7 @@
 import exec from 'k6/execution';
 import http from 'k6/http';
 
-import { experiment } from './lib/experiment.js';
+import { experiment, guarded } from './lib/experiment.js';
 import { poll } from './lib/polling.js';
 import { seed, sessionOf, signUp } from './lib/session.js';
 import { duration, number } from './lib/settings.js';
@@ -29,7 +29,7 @@ export const options = experiment({
       executor: 'ramping-arrival-rate',
       startRate: BASE,
       stages: [BASE, PEAK, BASE].flatMap((target) => [{ target, duration: 0 }, { target, duration: `${THIRD}s` }]),
-      preAllocatedVUs: USERS,
+      preAllocatedVUs: Math.max(USERS, PEAK),
       maxVUs: Math.max(USERS, PEAK * 2),
     },
   },
@@ -49,12 +49,12 @@ export function setup() {
   return { sessions: seed(signUp(USERS), 20), startedAt: Date.now() };
 }
 
-export default function (data) {
+export default guarded((data) => {
   const phase = phaseAt((Date.now() - exec.scenario.startTime) / 1000);
   stamp(data, { phase });
   http.setResponseCallback(answers(phase));
   poll(sessionOf(data));
-}
+});
 
 function phaseAt(seconds) {
   if (seconds < THIRD) return 'before';

@@ -1,4 +1,6 @@
 // The options that all scripts share.
+import { Counter } from 'k6/metrics';
+
 import * as pool from './pool.js';
 import { ADMIN_URL } from './settings.js';
 import { divide } from './windows.js';
@@ -6,6 +8,8 @@ import { divide } from './windows.js';
 export const OPERATIONS = [
   'signup', 'login', 'refresh', 'create', 'read', 'list', 'replace', 'patch', 'complete', 'delete',
 ];
+
+const scriptErrors = new Counter('script_errors');
 
 // `seconds`: how long the scenarios run in all; `apart`: further tags to keep apart for the summary.
 export function experiment({ seconds, scenarios, thresholds, apart = [], ...others }) {
@@ -20,6 +24,7 @@ export function experiment({ seconds, scenarios, thresholds, apart = [], ...othe
     kept[`http_req_duration{${tags}}`] = [];
     kept[`http_req_failed{${tags}}`] = [];
   }
+  for (const scenario of Object.keys(scenarios)) kept[`dropped_iterations{scenario:${scenario}}`] = [];
   return {
     scenarios: ADMIN_URL ? { ...scenarios, pool: pool.scenario(seconds) } : scenarios,
     thresholds: { ...kept, ...thresholds },
@@ -29,4 +34,21 @@ export function experiment({ seconds, scenarios, thresholds, apart = [], ...othe
     batchPerHost: 50,
     ...others,
   };
+}
+
+// k6 logs an exception in an iteration and passes the run all the same; counted, it fails a threshold.
+export function guarded(iteration) {
+  return (data) => {
+    try {
+      const done = iteration(data);
+      return done instanceof Promise ? done.catch(failed) : done;
+    } catch (error) {
+      return failed(error);
+    }
+  };
+}
+
+function failed(error) {
+  scriptErrors.add(1);
+  throw error;
 }

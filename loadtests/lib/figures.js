@@ -15,8 +15,12 @@ export function cells({ name, count, rate, failed, times }) {
   return [name, count, round(rate), failed, ...['med', 'p(95)', 'p(99)', 'max'].map((key) => round(times[key]))];
 }
 
-export function sampled({ inUse, maximum, waiting, timeouts, memory, lag }) {
-  return `pool: at most ${inUse} of ${maximum} connections in use, ${waiting} requests waiting, ` +
-    `${timeouts} gave up; memory ${memory.join(' to ')} MB; event loop late by ${round(lag.avg || 0)} ms, ` +
-    `at worst ${round(lag.max || 0)} ms`;
+// What the admin port told; times are the means of a second, and the worst of these.
+export function sampled({ inUse, maximum, waiting, wait, timeouts, memory, lag }) {
+  const late = ({ avg = 0, max = 0 }) => `${round(avg)} ms, at worst ${round(max)} ms`;
+  return [
+    `pool: at most ${inUse} of ${maximum} connections in use and ${waiting} requests waiting, ${timeouts} gave up`,
+    `wait for a connection: ${late(wait)}; lateness of the event loop: ${late(lag)}`,
+    `memory: ${memory.join(' to ')} MB`,
+  ];
 }

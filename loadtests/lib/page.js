@@ -3,7 +3,7 @@ import { HEAD, cells, round, sampled } from './figures.js';
 
 const WIDTH = 720;
 const HEIGHT = 220;
-const MARGIN = { left: 56, right: 12, top: 10, bottom: 28 };
+const MARGIN = { left: 56, right: 24, top: 10, bottom: 28 };
 
 const STYLE = `
   :root { color-scheme: light dark; --ink: #1d2733; --soft: #64748b; --rule: #d8dee6; --back: #fff;
@@ -33,14 +33,14 @@ ${[...result.findings, ...result.wrong].length ? `<pre>${escape([...result.findi
 <div class="wide"><table><tr>${HEAD.map((name) => `<th>${escape(name)}</th>`).join('')}</tr>
 ${result.rows.map((row) => `<tr>${cells(row).map((cell) => `<td>${escape(cell)}</td>`).join('')}</tr>`).join('\n')}</table></div>
 ${charts(result).map(figure).join('\n')}
-${result.service ? `<p>${escape(sampled(result.service))}</p>` : ''}
+${result.service ? `<p>${sampled(result.service).map(escape).join('<br>')}</p>` : ''}
 ${result.dropped ? `<p>${result.dropped} arrivals were dropped: no virtual user was free to make them.</p>` : ''}
 </body></html>
 `;
 }
 
 function verdict({ ok, name, condition, measured }) {
-  return `<li class="${ok ? 'held' : 'broken'}"><code>${escape(`${name}: ${condition}`)}</code> ${escape(measured)}</li>`;
+  return `<li class="${ok ? 'held' : 'broken'}"><code>${escape(`${name}: ${condition}`)}</code> ${measured === '' ? '' : `(${escape(measured)})`}</li>`;
 }
 
 function charts({ windows, service, objective }) {
@@ -61,6 +61,7 @@ function charts({ windows, service, objective }) {
       series: [series('in use', 'inUse', 'a'), series('requests waiting', 'waiting', 'b')],
       line: { name: 'largest pool', at: service.maximum },
     },
+    { title: 'Wait for a connection, ms', series: [series('mean', 'wait', 'b')] },
     { title: 'Resident memory, MB', series: [series('memory', 'memory', 'a')] },
     { title: 'Lateness of the event loop, ms', series: [series('worst of the window', 'lag', 'c')] },
   ];

@@ -5,7 +5,7 @@ import { Counter, Gauge, Trend } from 'k6/metrics';
 import { ADMIN_URL } from './settings.js';
 import { elapsed, stamp } from './windows.js';
 
-export const SAMPLED = ['pool_in_use', 'pool_waiting', 'requests_in_progress', 'resident_mb', 'loop_lag_ms'];
+export const SAMPLED = ['pool_in_use', 'pool_waiting', 'pool_wait_ms', 'requests_in_progress', 'resident_mb', 'loop_lag_ms'];
 
 const trends = Object.fromEntries(SAMPLED.map((name) => [name, new Trend(name)]));
 const maximum = new Gauge('pool_max');
@@ -42,11 +42,16 @@ export function samplePool(data) {
   if (settled) growth.add(Math.max(resident - settled, 0));
   if (before) {
     timeouts.add(now('db_pool_acquire_timeouts_total') - before('db_pool_acquire_timeouts_total'));
-    const ticks = now('event_loop_lag_seconds_count') - before('event_loop_lag_seconds_count');
-    const late = now('event_loop_lag_seconds_sum') - before('event_loop_lag_seconds_sum');
-    if (ticks > 0) trends.loop_lag_ms.add((late / ticks) * 1000);
+    addMean(trends.loop_lag_ms, 'event_loop_lag_seconds', now);
+    addMean(trends.pool_wait_ms, 'db_pool_acquire_seconds', now);
   }
   before = now;
+}
+
+// The mean of what a histogram saw since the last sample, in milliseconds.
+function addMean(trend, histogram, now) {
+  const [count, sum] = ['count', 'sum'].map((of) => now(`${histogram}_${of}`) - before(`${histogram}_${of}`));
+  if (count > 0) trend.add((sum / count) * 1000);
 }
 
 // A function from a sample's name to its value, or null when the admin port did not answer.

@@ -6,11 +6,16 @@ import { ADMIN_URL, BASE_URL } from './settings.js';
 import { LATENCY_MS } from './slo.js';
 import { divide } from './windows.js';
 
-// `seconds`: as for the experiment. `findings` turns k6's data into lines that answer the script's question.
-export function summary(script, { seconds, findings = () => [], apart = [] }) {
+// `seconds` and `apart`: as for the experiment. `findings` turns k6's data into lines that answer the script's question;
+// `told`: the thresholds that these lines speak of already.
+export function summary(script, { seconds, findings = () => [], told = null, apart = [] }) {
   const question = /^\/\/ (.*\?)/.exec(open(import.meta.resolve(`../${script}.js`)))[1];
   return (data) => {
-    const result = digest(script, question, seconds, data, findings(data), apart);
+    const result = {
+      ...digest(script, question, lasted(data, seconds), seconds, data, apart),
+      findings: findings(data),
+      verdicts: verdicts(data.metrics).filter(({ name }) => !told?.test(name)),
+    };
     const output = { stdout: text(result) };
     if (__ENV.REPORT === '1') {
       const path = `${__ENV.REPORT_DIR || 'loadtests/reports'}/${script}-${result.at.replace(/:/g, '-')}.html`;
@@ -21,21 +26,24 @@ export function summary(script, { seconds, findings = () => [], apart = [] }) {
   };
 }
 
-function digest(script, question, seconds, data, findings, apart) {
+// Less than planned when the run ended itself.
+function lasted({ setup_data: { startedAt } }, seconds) {
+  return Math.min(seconds, Math.round((Date.now() - startedAt) / 100) / 10);
+}
+
+function digest(script, question, seconds, planned, data, apart) {
   return {
     script,
     question,
     seconds,
-    findings,
     at: new Date().toISOString().slice(0, 19) + 'Z',
     url: BASE_URL,
     objective: LATENCY_MS,
-    verdicts: verdicts(data.metrics),
     rows: rows(data.metrics, seconds, apart),
     wrong: data.root_group.checks.filter((check) => check.fails).map(({ name, fails }) => `${fails} × not: ${name}`),
     service: service(data.metrics),
-    dropped: values(data.metrics, 'dropped_iterations').count || 0,
-    windows: windows(data.metrics, seconds),
+    dropped: dropped(data.metrics),
+    windows: windows(data.metrics, seconds, planned),
   };
 }
 
@@ -44,11 +52,17 @@ export function values(metrics, name) {
 }
 
 function verdicts(metrics) {
-  return Object.entries(metrics).flatMap(([name, metric]) =>
+  return Object.entries(metrics).sort().flatMap(([name, metric]) =>
     Object.entries(metric.thresholds || {}).map(([condition, { ok }]) => {
       const measured = metric.values[condition.split(/[<>=]/)[0].trim()];
       return { ok, name, condition, measured: measured === undefined ? '' : round(measured) };
     }));
+}
+
+// Of the clients; a sample of the pool that came too late harms nobody.
+function dropped(metrics) {
+  const scenarios = Object.keys(metrics).filter((name) => name.startsWith('dropped_iterations{'));
+  return scenarios.reduce((sum, name) => sum + (values(metrics, name).count || 0), 0);
 }
 
 function rows(metrics, seconds, apart) {
@@ -69,14 +83,15 @@ function service(metrics) {
     inUse: values(metrics, 'pool_in_use').max,
     maximum: values(metrics, 'pool_max').value,
     waiting: values(metrics, 'pool_waiting').max,
+    wait: values(metrics, 'pool_wait_ms'),
     timeouts: values(metrics, 'pool_acquire_timeouts').count || 0,
     memory: [min, max].map(Math.round),
     lag: values(metrics, 'loop_lag_ms'),
   };
 }
 
-function windows(metrics, seconds) {
-  const { width, count } = divide(seconds);
+function windows(metrics, seconds, planned) {
+  const { width, count } = divide(planned);
   const whole = Math.floor(seconds / width);
   const of = (name, i) => values(metrics, `${name}{window:${i}}`);
   return Array.from({ length: Math.min(count, whole) }, (_, i) => {
@@ -91,6 +106,7 @@ function windows(metrics, seconds) {
       inUse: of('pool_in_use', i).max,
       waiting: of('pool_waiting', i).max,
       memory: of('resident_mb', i).max,
+      wait: of('pool_wait_ms', i).max,
       lag: of('loop_lag_ms', i).max,
     };
   });
@@ -108,7 +124,7 @@ function text(result) {
     '',
     ...result.findings,
     ...result.wrong,
-    ...(result.service ? [sampled(result.service)] : []),
+    ...(result.service ? sampled(result.service) : []),
     ...(result.dropped ? [`${result.dropped} arrivals were dropped: no virtual user was free to make them`] : []),
   ];
   return `\n${lines.map((line) => `  ${line}`.trimEnd()).join('\n')}\n\n`;

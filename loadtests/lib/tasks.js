@@ -95,7 +95,7 @@ export function served(response) {
 
 function parse(response) {
   try {
-    return JSON.parse(response.body);
+    return response.body ? JSON.parse(response.body) : {};
   } catch {
     return {};
   }

