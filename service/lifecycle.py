@@ -22,8 +22,8 @@ from service.telemetry.metrics import Metrics
 
 SCHEMA_INTERVAL_SECONDS = 15.0
 PLANNER = (("random_page_cost", "1.1"), ("enable_bitmapscan", "off"))
-"""PostgreSQL takes a user's part of a table for far smaller than it is, and would collect all of it and sort, or read the
-whole table for a search. The index that has the order already costs one page however many tasks there are."""
+"""PostgreSQL takes a user's part of a table for far smaller than it is: it would collect all of it and sort, or read
+the whole table for a search. The index that has the order costs one page, however many tasks there are."""
 
 PURGE_INTERVAL_SECONDS = 300.0
 PURGE_PAUSE_SECONDS = 0.1
