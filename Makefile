@@ -56,7 +56,7 @@ lock: $(VENV)/.dev ## renew requirements/*.txt from pyproject.toml
 	$(LOCK) -c requirements/runtime.txt --extra local pyproject.toml -o requirements/local.txt
 	$(LOCK) -c requirements/local.txt --extra local --group dev pyproject.toml -o requirements/dev.txt
 
--include make/*.mk
+include make/*.mk
 
 .PHONY: clean
 clean: ## remove the virtual environment, the tools and the local database

@@ -123,13 +123,10 @@ async def _purge_all(pool: Pool, statement: Statement) -> None:
 
 
 def pool_options(settings: Settings) -> PoolOptions:
-    """With no pooler in between, the server itself enforces the time limits too."""
+    """With no pooler in between, the server itself enforces the time limits too; a pooler refuses such settings."""
     limit = f"{settings.db_statement_timeout_seconds * 1000:.0f}ms"
-    server_settings = (
-        ("application_name", "tasks-service"),
-        ("statement_timeout", limit),
-        ("idle_in_transaction_session_timeout", limit),
-    )
+    name = ("application_name", "tasks-service")
+    limits = (("statement_timeout", limit), ("idle_in_transaction_session_timeout", limit))
     return PoolOptions(
         dsn=settings.dsn,
         minimum=settings.db_pool_min,
@@ -140,7 +137,7 @@ def pool_options(settings: Settings) -> PoolOptions:
         max_age=settings.db_connection_max_age_seconds,
         max_idle=settings.db_connection_max_idle_seconds,
         prepared=settings.db_pooler != "transaction",
-        server_settings=server_settings if settings.db_pooler == "none" else (),
+        server_settings=(name, *limits) if settings.db_pooler == "none" else (name,),
     )
 
 

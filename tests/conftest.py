@@ -5,12 +5,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from service.database.embedded import EmbeddedPostgres
 from tests.support.database import Database
 from tests.support.server import Service, serve
-from tests.support.users import User, sign_up
+from tests.support.users import User, client, sign_up
 
 _URL = "TASKS_TEST_POSTGRES"
 _TEMPLATE = "template_tasks"
@@ -103,3 +104,10 @@ def user(service: Service) -> Iterator[User]:
 def other_user(service: Service) -> Iterator[User]:
     with sign_up(service.url) as somebody:
         yield somebody
+
+
+@pytest.fixture
+def visitor(service: Service) -> Iterator[httpx.Client]:
+    """A client without a token."""
+    with client(service.url) as connection:
+        yield connection

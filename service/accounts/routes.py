@@ -6,7 +6,7 @@ from sanic.response import empty
 from service.accounts.limits import Attempt, Limit, announce, client_address
 from service.accounts.model import User
 from service.accounts.principal import authenticate, principal_of
-from service.accounts.schemas import Login, NewPassword, Refresh, SessionOut, Signup, UserOut
+from service.accounts.schemas import Login, NewPassword, Refresh, SessionOut, Signup, UserOut, account_email
 from service.accounts.store import RefreshTokenReused, Session
 from service.http.bodies import parse
 from service.http.responses import NO_STORE, READ, json_model, json_value
@@ -33,13 +33,13 @@ async def login(request: Request) -> HTTPResponse:
     """Begin a session"""
     body = parse(Login, request)
     ctx = request.app.ctx
-    email, address = body.email.strip().lower(), client_address(request)
+    email, address = account_email(body.email), client_address(request)
     spread = Limit("login-address", ctx.settings.failed_logins_per_address_per_minute)
     attempts = [
-        await ctx.limits.attempt(_login_limit(request), email, address),
+        await ctx.limits.attempt(_login_limit(request), email or body.email, address),
         await ctx.limits.attempt(spread, address),
     ]
-    user: User | None = await ctx.accounts.user_by_email(email)
+    user: User | None = None if email is None else await ctx.accounts.user_by_email(email)
     await _check_password(request, user, body.password, attempts)
     assert user is not None  # noqa: S101  nobody's password was just found wrong
     if ctx.passwords.outdated(user.password_hash):

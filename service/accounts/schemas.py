@@ -15,10 +15,20 @@ from service.http.bodies import Body, storable
 def _email(value: str) -> str:
     try:
         # Neither the network nor a list of reserved domains decides who may sign up.
-        address = validate_email(storable(value).strip(), check_deliverability=False, globally_deliverable=False)
+        address = validate_email(
+            storable(value).strip(), check_deliverability=False, globally_deliverable=False, test_environment=True
+        )
     except EmailNotValidError:
         raise PydanticCustomError("email", "This is not an email address") from None
     return address.normalized.lower()
+
+
+def account_email(text: str) -> str | None:
+    """The address as signup would have stored it, None where no account can have it."""
+    try:
+        return _email(text) if len(text) <= EMAIL_MAX else None
+    except PydanticCustomError:
+        return None
 
 
 Email = Annotated[str, Field(max_length=EMAIL_MAX, json_schema_extra={"format": "email"}), AfterValidator(_email)]

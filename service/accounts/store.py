@@ -80,6 +80,8 @@ class AccountStore:
 
     @translating
     async def user_by_email(self, email: str) -> User | None:
+        if len(email) > EMAIL_MAX or "\0" in email:
+            return None  # no row can hold it, and the ORM or the database would say so less kindly
         return await User.get_or_none(email=email)
 
     @translating

@@ -37,7 +37,10 @@ def binaries() -> Path:
 
 class EmbeddedPostgres:
     def __init__(self, data: Path, options: dict[str, str] | None = None) -> None:
-        """`options` are server settings, such as {"fsync": "off"} where the data is thrown away."""
+        """`options` are server settings, such as {"fsync": "off"} where the data is thrown away.
+
+        It listens on a socket in a folder of its own; "listen_addresses" and "port" among the options add TCP.
+        """
         self.data = data.resolve()
         self.options = options or {}
         self.log = self.data.parent / f"{self.data.name}.log"
@@ -46,7 +49,7 @@ class EmbeddedPostgres:
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = "tasks") -> str:
-        return f"postgresql://postgres@/{database}?host={self.sockets}"
+        return f"postgresql://postgres@/{database}?host={self.sockets}&port={self.options.get('port', '5432')}"
 
     @property
     def pid(self) -> int:
@@ -129,7 +132,7 @@ class EmbeddedPostgres:
     def _await_ready(self, bin_path: Path) -> None:
         assert self._process is not None  # noqa: S101
         deadline = time.monotonic() + START_SECONDS
-        command: list[str | Path] = [bin_path / "pg_isready", "-q", "-h", self.sockets]
+        command: list[str | Path] = [bin_path / "pg_isready", "-q", "-d", self.url("postgres")]
         while subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode:  # noqa: S603
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()

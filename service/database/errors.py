@@ -1,9 +1,9 @@
 """From the driver's errors to ours, by SQLSTATE: one table, read top to bottom, the longest prefix wins."""
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
 from tortoise.exceptions import BaseORMException
@@ -37,11 +37,16 @@ BY_SQLSTATE: dict[str, type[Problem]] = {
     "XX": DatabaseUnavailable,  # internal error of the server
 }
 
-# The statement was rolled back and nothing of it remains: running it again is safe.
-ROLLED_BACK = frozenset({"55P03", "40P01", "40001"})
-
 READ_ONLY = "25006"
+
+# The statement was refused or rolled back and nothing of it remains: running it again is safe.
+ROLLED_BACK = frozenset({"55P03", "40P01", "40001"})
+NOTHING_DONE = ROLLED_BACK | {READ_ONLY}
+
 DATA_EXCEPTION = "22"
+
+# A migration changed what a prepared statement returns; prepared anew, it will work.
+STALE_PLAN = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
 
 _LOST = (
     OSError,
@@ -78,6 +83,8 @@ def translate(error: BaseException) -> Problem | None:
         return error
     if isinstance(error, TimeoutError):
         return DatabaseSlow()
+    if isinstance(error, STALE_PLAN):
+        return DatabaseBusy()
     state = sqlstate(error)
     if state.startswith(DATA_EXCEPTION):
         return Invalid.field("", "The database cannot hold this value", "not_storable")
@@ -91,7 +98,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def translating(work: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+def translating(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """For code that goes through the ORM: faults of the database leave it as problems."""
 
     @wraps(work)

@@ -47,7 +47,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class SchemaState:
-    """What this build has and what the database has, both in order."""
+    """What this build has, by number, and what the database has, as it was applied."""
 
     expected: tuple[Revision, ...]
     applied: tuple[Revision, ...]
@@ -96,10 +96,11 @@ def files(directory: Path = MIGRATIONS) -> tuple[Revision, ...]:
 
 
 async def applied(connection: asyncpg.Connection) -> tuple[Revision, ...]:
+    """In the order in which they were applied."""
     if await connection.fetchval("SELECT to_regclass('aerich')") is None:
         return ()
-    rows = await connection.fetch("SELECT version FROM aerich WHERE app = $1", APP)
-    return tuple(sorted(Revision.of(row["version"]) for row in rows))
+    rows = await connection.fetch("SELECT version FROM aerich WHERE app = $1 ORDER BY id", APP)
+    return tuple(Revision.of(row["version"]) for row in rows)
 
 
 async def state(dsn: str) -> SchemaState:
@@ -157,15 +158,25 @@ async def downgrade(dsn: str, to: int | None) -> list[str]:
         found.check()
         if found.ahead:
             raise MigrationError(f"Only a build that has {found.ahead[-1].file} can undo it. Run its downgrade first.")
-        target = found.applied_number - 1 if to is None else to
-        if to not in (None, 0) and to not in {r.number for r in found.applied}:
-            raise MigrationError(f"Revision {to} is not applied; applied are {[r.number for r in found.applied]}.")
-        doomed = [r for r in reversed(found.applied) if r.number > target][: 1 if to is None else None]
+        doomed = _doomed(found.applied, to)
         log.info("migration_downgrade_plan", files=[r.file for r in doomed])
         for revision in doomed:
             log.info("migration_downgrade", file=revision.file)
             await _patiently(lambda: command.downgrade(version=-1, delete=False))
         return [r.file for r in doomed]
+
+
+def _doomed(applied: tuple[Revision, ...], to: int | None) -> list[Revision]:
+    """What a downgrade undoes: the revisions that were applied last, last one first. Raises MigrationError."""
+    if to is None:
+        return list(applied[-1:])
+    numbers = [r.number for r in applied]
+    if to and to not in numbers:
+        raise MigrationError(f"Revision {to} is not applied; applied are {numbers}.")
+    doomed = [r for r in applied if r.number > to]
+    if doomed and doomed != list(applied[-len(doomed) :]):
+        raise MigrationError(f"The revisions were applied in the order {numbers}: undo the last ones one at a time.")
+    return doomed[::-1]
 
 
 def warn_ahead(found: SchemaState) -> None:

@@ -1,6 +1,7 @@
 """Tortoise ORM on the service's own pool: one place then bounds, counts and times every connection."""
 
 from collections.abc import Callable
+from time import monotonic
 from types import TracebackType
 from typing import Any
 
@@ -14,6 +15,9 @@ from service.telemetry.metrics import DatabaseMetrics
 
 APP = "models"
 MODELS = ["service.accounts.model", "service.tasks.model", "service.http.model", "aerich.models"]
+
+OPERATION = "orm"
+"""What the metrics call a statement of the ORM's making."""
 
 MIGRATION_LOCK_TIMEOUT_MS = 200
 """How long a migration's statement waits for a table lock: everyone who comes after it waits as long."""
@@ -63,6 +67,8 @@ def _migration_pool() -> Pool:
         connect_timeout=10.0,
         server_settings=(
             ("lock_timeout", f"{MIGRATION_LOCK_TIMEOUT_MS}ms"),
+            # A killed migration's statement ends soon, or the one that comes after it would wait for a ghost.
+            ("client_connection_check_interval", "1s"),
             ("application_name", "tasks-migrate"),
         ),
     )
@@ -79,7 +85,7 @@ def __getattr__(name: str) -> Any:
 class _OrmLease:
     """A `Lease` on the client's pool, in the form that Tortoise's executor expects."""
 
-    __slots__ = ("_client", "_lease")
+    __slots__ = ("_client", "_lease", "_lent_at")
 
     def __init__(self, client: PooledClient) -> None:
         self._client = client
@@ -89,11 +95,13 @@ class _OrmLease:
             await self._client.create_connection(with_db=True)
         self._lease: Lease = self._client._pool.lease()  # type: ignore[union-attr]  # noqa: SLF001  it has one now
         connection: Connection = await self._lease.__aenter__()
+        self._lent_at = monotonic()
         return connection
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._client._pool.observe(OPERATION, monotonic() - self._lent_at)  # type: ignore[union-attr]  # noqa: SLF001  as above
         await self._lease.__aexit__(kind, error, trace)
 
 

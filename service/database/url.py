@@ -1,8 +1,12 @@
 """`DATABASE_URL`: a libpq connection string, checked before anything is opened."""
 
-from urllib.parse import parse_qs, urlsplit
+import re
+from urllib.parse import parse_qs, unquote, urlsplit
 
 _SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
+_TARGETS = ("any", "read-write", "primary")
+_HOST = re.compile(r"(?P<name>\[[^\]]*\]|[^:]*)(?::(?P<port>\d+))?")
+_PORT = 5432
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
@@ -25,4 +29,35 @@ def parse_database_url(url: str) -> str:
     mode = query.get("sslmode", ["prefer"])[-1]
     if mode not in _SSL_MODES:
         raise ValueError(f"sslmode is not one of {', '.join(_SSL_MODES)}")
+    target = query.get("target_session_attrs", ["any"])[-1]
+    if target not in _TARGETS:
+        raise ValueError(f"target_session_attrs is not one of {', '.join(_TARGETS)}: the service writes")
+    try:
+        hosts(dsn)
+    except ValueError:
+        raise ValueError("its hosts and ports do not go together") from None
     return dsn
+
+
+def hosts(dsn: str) -> list[tuple[str, int]]:
+    """Every host and port that the DSN names, in its order; a host that starts with a slash is a socket's folder.
+
+    Raises ValueError.
+    """
+    parts = urlsplit(dsn.replace("#", "%23"))
+    listed = parts.netloc.rpartition("@")[2]
+    if listed:
+        return [_host(text) for text in listed.split(",")]
+    query = parse_qs(parts.query)
+    names = query["host"][-1].split(",")
+    ports = query.get("port", [str(_PORT)])[-1].split(",")
+    if len(ports) == 1:
+        ports *= len(names)
+    return [(name, int(port)) for name, port in zip(names, ports, strict=True)]
+
+
+def _host(text: str) -> tuple[str, int]:
+    found = _HOST.fullmatch(text)
+    if found is None:
+        raise ValueError("not a host and a port")
+    return unquote(found["name"]).strip("[]"), int(found["port"] or _PORT)

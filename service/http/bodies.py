@@ -3,7 +3,6 @@
 import json
 from typing import TypeVar
 
-import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 from sanic import Request
@@ -48,10 +47,14 @@ def parse(schema: type[B], request: Request, accepted: frozenset[str] = JSON) ->
         raise invalid(error, request.body) from error
 
 
-def invalid(error: ValidationError, body: bytes = b"") -> Invalid | NotJson:
+def invalid(error: ValidationError, body: bytes | None = None) -> Invalid | NotJson:
+    """What is wrong with a body, or with something that was never JSON (`body` is None)."""
+    fault = None if body is None else _broken(body)
+    if fault is not None:
+        return fault
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    if faults[0]["type"] == "json_invalid":
-        return _not_json(body)
+    if faults[0]["type"] == "json_invalid":  # nested deeper than pydantic goes
+        return NotJson()
     return Invalid([_fault(tuple(f["loc"]), f["msg"], f["type"]) for f in faults])
 
 
@@ -61,15 +64,17 @@ def _fault(location: tuple[int | str, ...], message: str, code: str) -> FieldErr
     return {"pointer": pointer, "message": message, "code": _CODES.get(code, code)}
 
 
-def _not_json(body: bytes) -> Invalid | NotJson:
-    """JSON's grammar allows a lone surrogate as an escape; text cannot hold one, so that is a 422 and no 400."""
+def _broken(body: bytes) -> Invalid | NotJson | None:
+    """The parser reads NaN, which is no JSON, and refuses half of a surrogate pair, which JSON's grammar allows."""
     try:
-        orjson.dumps(json.loads(body, parse_constant=_refuse))
-    except TypeError:  # it is JSON, and orjson will not write a surrogate
+        text = body.decode()
+        document = json.loads(text, parse_constant=_refuse, parse_int=str)
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
         return Invalid.field("", "A string holds half of a surrogate pair", "lone_surrogate")
     except (ValueError, RecursionError):
         return NotJson()
-    return NotJson()
+    return None
 
 
 def _refuse(constant: str) -> float:

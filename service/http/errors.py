@@ -1,7 +1,10 @@
 """Every exception that leaves a handler, Sanic's own among them, becomes a problem document here."""
 
+from contextlib import suppress
+
 import structlog
 from sanic import HTTPResponse, Request
+from sanic.constants import HTTP_METHODS
 from sanic.exceptions import SanicException
 from sanic.handlers import ErrorHandler
 
@@ -35,7 +38,19 @@ class ProblemHandler(ErrorHandler):
             log.error("unexpected_error", request_id=request.id, exc_info=exception)
         if request.method == "NONE":  # the head of the request was unreadable: no handler ever saw it
             self._observer.record(request, problem.status, 0.0)
+        if problem.status == problems.MethodNotAllowed.status and "Allow" not in problem.headers:
+            problem.headers["Allow"] = ", ".join(_allowed(request))
         return problems.render(problem, str(request.id))
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of the request's path; for a method that it has never heard of, Sanic does not say."""
+    found = []
+    for method in HTTP_METHODS:
+        with suppress(SanicException):
+            request.app.router.get(request.path, str(method.value), None)
+            found.append(str(method.value))
+    return found
 
 
 def to_problem(exception: BaseException) -> Problem:

@@ -6,6 +6,7 @@ page 10,000 costs what page 1 costs and no task is skipped or shown twice while 
 
 import base64
 import hmac
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -39,12 +40,21 @@ DIGITS_MAX = 9
 # Titles are ordered by code point: the same on every server, whatever its locale or the version of its C library.
 _COLUMNS = {"created_at": "created_at", "updated_at": "updated_at", "title": 'title COLLATE "C"'}
 
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
+
 Sort = Literal["created_at", "-created_at", "updated_at", "-updated_at", "title", "-title"]
 
 
-def _from_query(value: object) -> object:
-    """A plus sign that a client forgot to encode arrives as a space; in a timestamp it can only be that plus sign."""
-    return value.replace(" ", "+") if isinstance(value, str) and value[-6:-5] == " " else value
+def _rfc3339(value: object) -> object:
+    """The text of a timestamp, or ValueError: pydantic would take a number of seconds as well.
+
+    A plus sign that a client forgot to encode arrives as a space; before an offset it can only be that plus sign.
+    """
+    if not isinstance(value, str):
+        return value
+    if not _RFC3339.fullmatch(value):
+        raise ValueError("is not an RFC 3339 timestamp")
+    return value[:-6] + value[-6:].replace(" ", "+")
 
 
 def _in_range(value: datetime) -> datetime:
@@ -67,7 +77,7 @@ def _number(value: object) -> object:
     )
 
 
-Time = Annotated[AwareDatetime, BeforeValidator(_from_query), AfterValidator(_in_range)]
+Time = Annotated[AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_in_range)]
 
 
 class ListParameters(BaseModel):
@@ -75,10 +85,10 @@ class ListParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    limit: Annotated[int, BeforeValidator(_number), Field(strict=True, ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT
-    cursor: Annotated[str, Field(max_length=CURSOR_MAX)] | None = None
+    limit: Annotated[int, Field(strict=True, ge=1, le=LIMIT_MAX), BeforeValidator(_number)] = LIMIT_DEFAULT
+    cursor: Annotated[str, Field(max_length=CURSOR_MAX, pattern="^[A-Za-z0-9_-]+$")] | None = None
     sort: Sort = "-created_at"
-    completed: Annotated[bool, BeforeValidator(_boolean), Field(strict=True)] | None = None
+    completed: Annotated[bool, Field(strict=True), BeforeValidator(_boolean)] | None = None
     q: Annotated[str, Field(min_length=1, max_length=SEARCH_MAX), AfterValidator(storable)] | None = None
     created_from: Time | None = None
     created_to: Time | None = None

@@ -15,6 +15,11 @@ def new_email() -> str:
     return f"user-{os.getpid()}-{next(_number)}@example.com"
 
 
+def client(url: str, **headers: str) -> httpx.Client:
+    # Without `verify=False` each client reads the system's certificates, which takes ten times as long as a request.
+    return httpx.Client(base_url=url, headers=headers, timeout=10, verify=False)
+
+
 class User:
     def __init__(self, url: str, session: dict[str, Any]) -> None:
         self.id: str = session["user"]["id"]
@@ -22,7 +27,7 @@ class User:
         self.token: str = session["access_token"]
         self.refresh_token: str = session["refresh_token"]
         self.tasks = f"/api/{self.id}/tasks"
-        self.http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {self.token}"}, timeout=10)
+        self.http = client(url, Authorization=f"Bearer {self.token}")
 
     def __enter__(self) -> Self:
         return self
@@ -48,6 +53,6 @@ class User:
 
 def sign_up(url: str, **fields: str) -> User:
     body = {"email": new_email(), "password": PASSWORD, **fields}
-    response = httpx.post(f"{url}/api/auth/signup", json=body, timeout=10)
+    response = httpx.post(f"{url}/api/auth/signup", json=body, timeout=10, verify=False)
     assert response.status_code == 201, response.text
     return User(url, response.json())

@@ -1,0 +1,86 @@
+// How many requests a second can the service take before its objective breaks?
+//
+// The polling mix at an open arrival rate: START (100), then STEP (100) more every STEP_SECONDS (5) up to MAX (3000).
+// The run ends itself at the first step with a failure or with a p95 above the objective, and prints the capacity: the
+// rate of the last step that held. k6 calls that end a crossed threshold (status 99); `make load` knows better.
+import exec from 'k6/execution';
+
+import { experiment, guarded } from './lib/experiment.js';
+import { round, table } from './lib/figures.js';
+import { poll } from './lib/polling.js';
+import { seed, sessionOf, signUp } from './lib/session.js';
+import { number } from './lib/settings.js';
+import { LATENCY_MS, correct } from './lib/slo.js';
+import { summary, values } from './lib/summary.js';
+import { stamp } from './lib/windows.js';
+
+const USERS = number('USERS', 50);
+const START = number('START', 100);
+const STEP = number('STEP', 100);
+const STEP_SECONDS = number('STEP_SECONDS', 5);
+const MAX = number('MAX', 3000);
+const OFFERED = 0.95; // less of a step's rate than this was not that step
+
+const steps = [];
+for (let rate = START; rate <= MAX; rate += STEP) steps.push(rate);
+const SECONDS = steps.length * STEP_SECONDS;
+
+// Not before most of a step is over: one slow request among the first ten says nothing.
+function until(step, condition) {
+  const delayAbortEval = `${Math.round((step + 0.8) * STEP_SECONDS * 1000)}ms`;
+  return [{ threshold: condition, abortOnFail: true, delayAbortEval }];
+}
+
+export const options = experiment({
+  seconds: SECONDS,
+  scenarios: {
+    clients: {
+      executor: 'ramping-arrival-rate',
+      startRate: START,
+      stages: steps.flatMap((target) => [{ target, duration: 0 }, { target, duration: `${STEP_SECONDS}s` }]),
+      preAllocatedVUs: USERS,
+      maxVUs: Math.max(USERS, Math.ceil(MAX / 4)),
+      gracefulStop: '5s',
+    },
+  },
+  thresholds: Object.assign({ ...correct }, ...steps.map((_, step) => ({
+    [`http_req_duration{step:${step}}`]: until(step, `p(95)<${LATENCY_MS}`),
+    [`http_req_failed{step:${step}}`]: until(step, 'rate==0'),
+  }))),
+});
+
+export { samplePool } from './lib/pool.js';
+export const handleSummary = summary('breakpoint', { seconds: SECONDS, findings });
+
+export function setup() {
+  return { sessions: seed(signUp(USERS), 20), startedAt: Date.now() };
+}
+
+export default guarded((data) => {
+  stamp(data, { step: String(Math.floor((Date.now() - exec.scenario.startTime) / 1000 / STEP_SECONDS)) });
+  poll(sessionOf(data));
+});
+
+function findings({ metrics }) {
+  const seen = steps.map((rate, step) => measured(metrics, rate, step)).filter(({ count }) => count);
+  const broken = seen.findIndex(({ verdict }) => verdict !== 'held');
+  const held = broken < 0 ? seen : seen.slice(0, broken);
+  const capacity = held.length ? held[held.length - 1].rate : 0;
+  const end = broken < 0 ? `it held all the way to ${capacity}: raise MAX` : `${seen[broken].rate} was too much`;
+  const head = ['offered per s', 'answered', 'p95 ms', 'failed', 'verdict'];
+  const lines = seen.map((step) => [step.rate, step.count, round(step.p95), step.failed, step.verdict]);
+  return [...table(head, lines), '', `capacity: ${capacity} requests per second (${end})`];
+}
+
+function measured(metrics, rate, step) {
+  const times = values(metrics, `http_req_duration{step:${step}}`);
+  const failed = values(metrics, `http_req_failed{step:${step}}`).passes || 0;
+  const count = times.count || 0;
+  return { rate, count, failed, p95: times['p(95)'], verdict: verdict(count, failed, times['p(95)'], rate) };
+}
+
+function verdict(count, failed, p95, rate) {
+  if (failed) return 'requests failed';
+  if (p95 >= LATENCY_MS) return 'too slow';
+  return count < OFFERED * rate * STEP_SECONDS ? 'incomplete' : 'held';
+}

@@ -1,0 +1,12 @@
+K6 := go.k6.io/k6@v1.8.1
+SCRIPT ?= load
+
+# The runner needs the project's root on its path; k6 gets BASE_URL, ADMIN_URL, REPORT and each script's own settings
+# from the environment, and so do variables given to make.
+.PHONY: load
+load: $(VENV)/.local ## k6: SCRIPT=load (see docs/load-testing.md); BASE_URL= and ADMIN_URL= for a service that runs
+	@PYTHONPATH=. $(BIN)/python loadtests/run.py $(SCRIPT)
+
+.PHONY: tools-k6
+tools-k6:
+	@command -v k6 >/dev/null || GOBIN=$(TOOLS)/bin go install $(K6)

@@ -1,0 +1,18 @@
+# The dashboard's library and the drill's plotting library, beside the development tools: the drift test needs the first.
+$(VENV)/.dashboard: requirements/dashboard.txt $(VENV)/.dev
+	$(PIP) --require-hashes -r requirements/dashboard.txt
+	@touch $@
+
+test check: $(VENV)/.dashboard
+
+.PHONY: dashboard
+dashboard: $(VENV)/.dashboard ## write the chart's Grafana dashboard anew from its source
+	@$(BIN)/python -m helm.dashboard
+
+.PHONY: lock-dashboard
+lock-dashboard: $(VENV)/.dev ## renew requirements/dashboard.txt from pyproject.toml
+	$(LOCK) -c requirements/dev.txt --group pyproject.toml:dashboard -o requirements/dashboard.txt
+
+.PHONY: drill-dashboards
+drill-dashboards: $(VENV)/.dashboard ## break the service fault by fault, see the panels move, draw docs/images
+	@$(BIN)/python -m tests.observability.drill

@@ -1,0 +1,312 @@
+"""The bounded set of connections: who gets one, who waits, when one is opened, checked, mended and closed."""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Coroutine
+from contextvars import Context
+from time import monotonic
+from typing import Any
+
+import structlog
+
+from service.database import errors
+from service.database.connection import Connection, Connector, PoolOptions
+from service.problems import DatabaseUnavailable, PoolExhausted
+from service.telemetry.metrics import DatabaseMetrics
+
+log = structlog.get_logger()
+
+CHECK_AFTER_IDLE_SECONDS = 10.0
+"""A connection idle for longer is asked whether it still lives before it is lent: firewalls drop idle ones silently."""
+
+CHECK_TIMEOUT_SECONDS = 0.5
+MEND_TIMEOUT_SECONDS = 1.0
+CLOSE_TIMEOUT_SECONDS = 1.0
+
+BACKOFF_FIRST_SECONDS = 0.05
+BACKOFF_MAX_SECONDS = 0.5
+"""After failed attempts one connection is tried at a time, this far apart; meanwhile callers hear of it at once."""
+
+EXPIRE_INTERVAL_SECONDS = 1.0
+"""While a failover takes its time, every new connection may be read-only too: no storm of reconnections then."""
+
+
+class Lender:
+    def __init__(self, options: PoolOptions, metrics: DatabaseMetrics) -> None:
+        self.options = options
+        self._metrics = metrics
+        self._connector = Connector(options)
+        self._all: set[Connection] = set()
+        self._idle: deque[Connection] = deque()  # the one used last is at the right, and lent first
+        self._waiters: deque[asyncio.Future[Connection]] = deque()
+        self._opening = self._checking = self._closing = 0
+        self._failures = 0  # attempts to open, since one succeeded
+        self._retry_open_at = 0.0
+        self._doubted_at = 0.0  # a connection not used since then may have died with another that did
+        self._generation = 0
+        self._expired_at = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+        metrics.watch_pool(idle=self.idle, in_use=self.in_use, maximum=options.maximum, waiting=self.waiting)
+
+    def idle(self) -> int:
+        return len(self._idle)
+
+    def in_use(self) -> int:
+        """Lent, or being checked or mended."""
+        return len(self._all) - len(self._idle)
+
+    def waiting(self) -> int:
+        return len(self._waiters)
+
+    async def open(self) -> None:
+        """Open one connection, and the rest of the minimum soon after. Raises the driver's error."""
+        self._give(await self._connect())
+        self._spawn(self._maintain())
+
+    async def close(self) -> None:
+        """Close every connection, those in use too."""
+        self._closed = True
+        self._refuse_waiters()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._metrics.closed("shutdown", len(self._all))
+        await asyncio.gather(*(_close(connection) for connection in self._all))
+        self._all.clear()
+        self._idle.clear()
+
+    def expire(self) -> None:
+        """Replace every connection as soon as it is free: after a failover they lead to the wrong server."""
+        if monotonic() - self._expired_at > EXPIRE_INTERVAL_SECONDS:
+            self._expired_at = monotonic()
+            self._generation += 1
+
+    async def acquire(self) -> Connection:
+        """Borrow a connection; `give_back` it in any case. Prefer `Pool.lease`, which cannot forget.
+
+        Raises PoolExhausted when none was free in time, DatabaseUnavailable when none can be opened.
+        """
+        connection = self._take()
+        if connection is not None:
+            self._metrics.acquire_seconds.observe(0.0)
+            return connection
+        asked_at = monotonic()
+        try:
+            return await self._wait()
+        finally:
+            self._metrics.acquire_seconds.observe(monotonic() - asked_at)
+
+    def give_back(self, connection: Connection, error: BaseException | None = None) -> None:
+        """Return what `acquire` lent; never awaits, so that no cancellation can come between.
+
+        `error` is what ended its use. After a cancellation or a timeout the server may still be at work on the
+        statement, and a failed transaction is still open: such a connection is mended apart, before it is lent again.
+        """
+        self._learn(connection, error)
+        if connection.is_closed():
+            self._discard(connection, "lost")
+        elif isinstance(error, (asyncio.CancelledError, TimeoutError)) or connection.is_in_transaction():
+            self._spawn(self._mend(connection))
+        elif reason := self._expired(connection):
+            self._discard(connection, reason)
+        else:
+            self._give(connection)
+
+    def _learn(self, connection: Connection, error: BaseException | None) -> None:
+        if error is None or connection.generation != self._generation:
+            return
+        cause = errors.cause_of(error)
+        if errors.sqlstate(cause) == errors.READ_ONLY or isinstance(cause, errors.STALE_PLAN):
+            self.expire()
+
+    def observe(self, operation: str, seconds: float) -> None:
+        self._metrics.query_seconds(operation).observe(seconds)
+
+    # Lending
+
+    def _take(self) -> Connection | None:
+        """The idle connection that was used last, if it can be lent as it is."""
+        while self._idle:
+            connection = self._idle[-1]
+            if not connection.is_closed() and self._doubtful(connection):
+                return None
+            self._idle.pop()
+            reason = "lost" if connection.is_closed() else self._expired(connection)
+            if reason is None:
+                return connection
+            self._discard(connection, reason)
+        return None
+
+    async def _wait(self) -> Connection:
+        if self._closed:
+            raise DatabaseUnavailable
+        if self._idle:
+            self._checking += 1
+            self._spawn(self._check(self._idle.pop()))
+        elif self._failures and not self._all:
+            self._grow(at_least=1)
+            raise DatabaseUnavailable
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Connection] = loop.create_future()
+        self._waiters.append(waiter)
+        self._grow()
+        timer = loop.call_later(self.options.acquire_timeout, self._give_up, waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.give_back(waiter.result())  # it was served in the very moment it was cancelled
+            raise
+        finally:
+            timer.cancel()
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def _give_up(self, waiter: "asyncio.Future[Connection]") -> None:
+        if not waiter.done():
+            self._metrics.acquire_timeouts.inc()
+            waiter.set_exception(PoolExhausted())
+
+    def _give(self, connection: Connection) -> None:
+        """To whoever has waited longest, or onto the idle stack."""
+        connection.used_at = monotonic()
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)
+                return
+        self._idle.append(connection)
+
+    def _refuse_waiters(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(DatabaseUnavailable())
+
+    # Opening, checking, mending, closing: what needs the network happens in tasks that no request can cancel
+
+    def _grow(self, at_least: int = 0) -> None:
+        """Open what the waiters need and what is missing to the minimum, within the maximum."""
+        if self._closed or monotonic() < self._retry_open_at:
+            return
+        missing = max(len(self._waiters) - self._checking, self.options.minimum - len(self._all), at_least)
+        room = self.options.maximum - len(self._all) - self._closing
+        if self._failures:
+            room = min(room, 1)
+        for _ in range(min(missing, room) - self._opening):
+            self._opening += 1
+            self._spawn(self._open_one())
+
+    async def _open_one(self) -> None:
+        try:
+            connection = await self._connect()
+        except Exception as error:  # noqa: BLE001  whatever it was, the waiters must hear of it
+            self._opening -= 1
+            self._open_failed(error)
+        else:
+            self._opening -= 1
+            self._give(connection)
+            self._grow()
+
+    def _open_failed(self, error: Exception) -> None:
+        if not self._failures:
+            log.warning("database_connect_failed", error=type(error).__name__, sqlstate=errors.sqlstate(error))
+        backoff = min(BACKOFF_FIRST_SECONDS * 2 ** min(self._failures, 10), BACKOFF_MAX_SECONDS)
+        backoff *= random.uniform(0.75, 1)  # noqa: S311  jitter
+        self._failures += 1
+        self._retry_open_at = monotonic() + backoff
+        asyncio.get_running_loop().call_later(backoff + 0.001, self._grow)
+        if not self._all and not self._opening:
+            self._refuse_waiters()  # nobody is left who could come back to serve them
+
+    async def _connect(self) -> Connection:
+        generation = self._generation
+        connection = await self._connector.connect()
+        if self._failures:
+            log.info("database_connected", failures=self._failures)
+        self._failures = 0
+        connection.generation = generation
+        self._all.add(connection)
+        self._metrics.opened.inc()
+        return connection
+
+    async def _check(self, connection: Connection) -> None:
+        """Lend a connection that may have died unnoticed only after it has answered."""
+        try:
+            await connection.execute("SELECT", timeout=CHECK_TIMEOUT_SECONDS)
+        except Exception:  # noqa: BLE001  any failure means the same: it is dead
+            self._checking -= 1
+            self._doubted_at = monotonic()
+            self._discard(connection, "lost")
+        else:
+            self._checking -= 1
+            self._give(connection)
+
+    async def _mend(self, connection: Connection) -> None:
+        try:
+            await connection.mend(MEND_TIMEOUT_SECONDS)
+        except Exception:  # noqa: BLE001  any failure means the same: it cannot be trusted
+            self._doubted_at = monotonic()
+            self._discard(connection, "broken")
+        else:
+            self.give_back(connection)
+
+    def _doubtful(self, connection: Connection) -> bool:
+        return connection.used_at < max(monotonic() - CHECK_AFTER_IDLE_SECONDS, self._doubted_at)
+
+    def _expired(self, connection: Connection) -> str | None:
+        if connection.generation != self._generation:
+            return "expired"
+        return "max_age" if monotonic() > connection.expires_at else None
+
+    def _discard(self, connection: Connection, reason: str) -> None:
+        if connection not in self._all:
+            return  # the pool was closed while it was lent
+        self._all.discard(connection)
+        self._metrics.closed(reason)
+        if reason in ("lost", "broken"):
+            connection.terminate()
+            self._grow()
+        else:
+            self._closing += 1
+            self._spawn(self._close_one(connection))
+
+    async def _close_one(self, connection: Connection) -> None:
+        try:
+            await _close(connection)
+        finally:
+            self._closing -= 1
+            self._grow()
+
+    async def _maintain(self) -> None:
+        """Shrink to the minimum, replace what is too old or was lost, and grow back to the minimum."""
+        interval = min(max(self.options.max_idle / 4, 0.1), 1.0)
+        while True:
+            for connection in list(self._idle):
+                reason = (
+                    "lost" if connection.is_closed() else self._expired(connection) or self._superfluous(connection)
+                )
+                if reason:
+                    self._idle.remove(connection)
+                    self._discard(connection, reason)
+            self._grow()
+            await asyncio.sleep(interval)
+
+    def _superfluous(self, connection: Connection) -> str | None:
+        unused = monotonic() - connection.used_at > self.options.max_idle
+        return "max_idle" if unused and len(self._all) > self.options.minimum else None
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        # In a context of its own: the caller's holds a request's id, or the ORM's transaction.
+        task = asyncio.get_running_loop().create_task(work, context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _close(connection: Connection) -> None:
+    try:
+        await connection.close(timeout=CLOSE_TIMEOUT_SECONDS)
+    except Exception:  # noqa: BLE001  it is gone either way
+        connection.terminate()

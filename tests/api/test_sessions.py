@@ -1,0 +1,145 @@
+"""Refresh tokens: rotation, reuse, logout, and what a new password ends."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+import httpx
+import pytest
+
+from tests.support.database import Database
+from tests.support.problems import assert_problem, comparable, faults
+from tests.support.server import Service
+from tests.support.users import PASSWORD, User, client
+
+NEW_PASSWORD = "another correct horse"
+
+
+def refresh(visitor: httpx.Client, token: str) -> httpx.Response:
+    return visitor.post("/api/auth/refresh", json={"refresh_token": token})
+
+
+def log_in(visitor: httpx.Client, user: User, password: str = PASSWORD) -> httpx.Response:
+    return visitor.post("/api/auth/login", json={"email": user.email, "password": password})
+
+
+def change_password(user: User, current: str, new: str = NEW_PASSWORD) -> httpx.Response:
+    return user.http.put("/api/auth/password", json={"current_password": current, "new_password": new})
+
+
+def test_refreshing_gives_a_new_pair_for_the_same_user(visitor: httpx.Client, user: User) -> None:
+    response = refresh(visitor, user.refresh_token)
+    assert response.status_code == 200
+    assert response.headers["cache-control"] == "no-store"
+    session = response.json()
+    assert session["user"]["id"] == user.id
+    assert session["refresh_token"] != user.refresh_token
+    me = visitor.get("/api/auth/me", headers={"Authorization": f"Bearer {session['access_token']}"})
+    assert me.json() == session["user"]
+    assert refresh(visitor, session["refresh_token"]).status_code == 200
+
+
+def test_a_reused_refresh_token_ends_its_whole_family(visitor: httpx.Client, user: User, database: Database) -> None:
+    elsewhere = log_in(visitor, user).json()["refresh_token"]
+    second = refresh(visitor, user.refresh_token).json()["refresh_token"]
+    third = refresh(visitor, second).json()["refresh_token"]
+    assert_problem(refresh(visitor, user.refresh_token), 401, "bad_refresh_token")
+    for token in (third, second, user.refresh_token):
+        assert_problem(refresh(visitor, token), 401, "bad_refresh_token")
+    assert refresh(visitor, elsewhere).status_code == 200
+    families = "SELECT count(DISTINCT family) FROM refresh_tokens WHERE user_id = $1"
+    assert database.value(families, UUID(user.id)) == 1
+
+
+def test_one_refresh_token_raced_gives_at_most_one_session(service: Service, user: User, database: Database) -> None:
+    def race(_: int) -> int:
+        with client(service.url) as racer:
+            return refresh(racer, user.refresh_token).status_code
+
+    with ThreadPoolExecutor(8) as threads:
+        statuses = list(threads.map(race, range(8)))
+    assert sorted(statuses) == [200] + [401] * 7
+    assert database.value("SELECT count(*) FROM refresh_tokens WHERE user_id = $1", UUID(user.id)) == 0
+
+
+@pytest.mark.parametrize("token", ["x", "x" * 512, "\u00e9", "a\0b", " ", "' OR 1=1"])
+def test_an_unknown_refresh_token_is_a_401(visitor: httpx.Client, user: User, token: str) -> None:
+    response = refresh(visitor, token)
+    assert_problem(response, 401, "bad_refresh_token")
+    refresh(visitor, user.refresh_token)
+    assert comparable(refresh(visitor, user.refresh_token)) == comparable(response)
+
+
+@pytest.mark.parametrize("route", ["refresh", "logout"])
+@pytest.mark.parametrize(
+    ("body", "where", "why"),
+    [
+        ({}, "/refresh_token", "missing"),
+        ({"refresh_token": ""}, "/refresh_token", "too_short"),
+        ({"refresh_token": "x" * 513}, "/refresh_token", "too_long"),
+        ({"refresh_token": 5}, "/refresh_token", "string_type"),
+    ],
+)
+def test_a_refresh_token_is_text(
+    visitor: httpx.Client, route: str, body: dict[str, object], where: str, why: str
+) -> None:
+    assert faults(visitor.post(f"/api/auth/{route}", json=body)) == {(where, why)}
+
+
+def test_an_expired_refresh_token_is_a_401(visitor: httpx.Client, user: User, database: Database) -> None:
+    database.query("UPDATE refresh_tokens SET expires_at = now() WHERE user_id = $1", UUID(user.id))
+    assert_problem(refresh(visitor, user.refresh_token), 401, "bad_refresh_token")
+
+
+def test_logging_out_ends_this_session_only(visitor: httpx.Client, user: User) -> None:
+    elsewhere = log_in(visitor, user).json()["refresh_token"]
+    rotated = refresh(visitor, user.refresh_token).json()["refresh_token"]
+    response = visitor.post("/api/auth/logout", json={"refresh_token": rotated})
+    assert (response.status_code, response.content) == (204, b"")
+    assert_problem(refresh(visitor, rotated), 401, "bad_refresh_token")
+    assert refresh(visitor, elsewhere).status_code == 200
+
+
+def test_logging_out_twice_or_with_nonsense_is_as_good(visitor: httpx.Client, user: User) -> None:
+    for token in (user.refresh_token, user.refresh_token, "nonsense", "a\0b"):
+        assert visitor.post("/api/auth/logout", json={"refresh_token": token}).status_code == 204
+
+
+def test_a_new_password_replaces_the_old_and_ends_other_sessions(visitor: httpx.Client, user: User) -> None:
+    elsewhere = log_in(visitor, user).json()["refresh_token"]
+    response = change_password(user, PASSWORD)
+    assert (response.status_code, response.content) == (204, b"")
+    assert_problem(log_in(visitor, user, PASSWORD), 401, "bad_credentials")
+    assert log_in(visitor, user, NEW_PASSWORD).status_code == 200
+    assert_problem(refresh(visitor, elsewhere), 401, "bad_refresh_token")
+    assert refresh(visitor, user.refresh_token).status_code == 200
+
+
+@pytest.mark.parametrize("wrong", ["", "wrong password", PASSWORD + " ", "a\0b"])
+def test_a_new_password_needs_the_current_one(visitor: httpx.Client, user: User, wrong: str) -> None:
+    elsewhere = log_in(visitor, user).json()["refresh_token"]
+    assert_problem(change_password(user, wrong), 401, "bad_credentials")
+    assert log_in(visitor, user).status_code == 200
+    assert refresh(visitor, elsewhere).status_code == 200
+
+
+@pytest.mark.parametrize(("new", "why"), [("short", "too_short"), ("x" * 129, "too_long"), ("nul\0nul\0", "nul")])
+def test_a_new_password_keeps_the_rules(visitor: httpx.Client, user: User, new: str, why: str) -> None:
+    assert faults(change_password(user, PASSWORD, new)) == {("/new_password", why)}
+    assert log_in(visitor, user).status_code == 200
+
+
+def test_access_tokens_end_when_they_say(start_service: Callable[..., Service], user: User) -> None:
+    service = start_service(JWT_ACCESS_TTL_SECONDS="1")
+    with client(service.url) as visitor:
+        session = log_in(visitor, user).json()
+        assert session["expires_in"] == 1
+        headers = {"Authorization": f"Bearer {session['access_token']}"}
+        assert visitor.get("/api/auth/me", headers=headers).status_code == 200
+        leeway = 10
+        deadline = time.monotonic() + leeway + 5
+        while (answer := visitor.get("/api/auth/me", headers=headers)).status_code == 200:
+            assert time.monotonic() < deadline, "the token never ends, although it was remembered as good"
+            time.sleep(0.25)
+        assert_problem(answer, 401, "unauthorized")

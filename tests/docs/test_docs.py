@@ -1,0 +1,83 @@
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service import problems
+from service.settings import Settings
+from tests.support.database import ROOT, Database
+from tests.support.server import Service
+from tests.support.users import User
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
+
+
+def test_every_setting_stands_in_the_documentation_with_its_default() -> None:
+    text = (ROOT / "docs/configuration.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]+?)`? \|", text, re.MULTILINE))
+    assert set(rows) == {name.upper() for name in Settings.model_fields}
+    for name, field in Settings.model_fields.items():
+        default = "required" if field.is_required() or name == "jwt_secret" else _shown(field.default)
+        assert rows[name.upper()].partition(" ")[0] == default, name
+
+
+def _shown(default: object) -> str:
+    if default in (None, ""):
+        return "none"
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text()):
+        if not target.startswith(("http://", "https://", "mailto:")):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_the_curl_lines_of_the_readme_work_when_pasted(
+    fresh_database: Database, start_service: Callable[..., Service]
+) -> None:
+    service = start_service(fresh_database.url)
+    block = re.search(r"```sh\n(BASE=.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert block is not None
+    done = subprocess.run(
+        ["sh", "-eu"],
+        input=block[1],
+        env={"PATH": "/usr/bin:/bin", "BASE": service.url},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert '"title":"buy bread","description":"rye","completed":true' in done.stdout
+    assert done.stdout.endswith("204\n")
+
+
+def test_the_example_client_pages_polls_writes_and_retries(service: Service, user: User) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs/examples/client.py", service.url, user.id, user.token],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert done.stdout == "304 True 200 412\n"
+    assert len(user.list()) == 1
+
+
+def test_the_readme_shows_the_example_client_as_it_is() -> None:
+    shown = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert shown is not None
+    example = (ROOT / "docs/examples/client.py").read_text()
+    assert [line.strip() for line in shown[1].splitlines()] == [
+        line.strip() for line in example.splitlines() if line.strip() and line.strip() in shown[1]
+    ]
+
+
+def test_codes_of_problems_are_unique() -> None:
+    kinds = [kind for kind in vars(problems).values() if isinstance(kind, type) and issubclass(kind, problems.Problem)]
+    codes = [kind.code for kind in kinds if kind is not problems.Problem]
+    assert sorted(codes) == sorted(set(codes))

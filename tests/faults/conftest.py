@@ -1,0 +1,20 @@
+"""Servers that tests may break: never the one that the other tests share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.database import Database
+from tests.support.postgres import Postgres, postgres
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[Postgres]:
+    """With fsync on; a test leaves it running."""
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def own_database(own_postgres: Postgres) -> Database:
+    return own_postgres.create()

@@ -1,0 +1,20 @@
+"""What schemathesis cannot know from a schema: which values of a header make sense for this task and this moment."""
+
+import re
+from typing import Any
+from uuid import uuid4
+
+import schemathesis
+
+
+@schemathesis.hook
+def before_call(_context: Any, case: Any, _kwargs: dict[str, Any]) -> None:
+    """Replace valid values by ones that also fit the state; what was made invalid on purpose stays as it is."""
+    headers = case.headers or {}
+    if re.fullmatch(r"[\x21-\x7e]{1,255}", headers.get("Idempotency-Key", "")):
+        headers["Idempotency-Key"] = uuid4().hex  # the same key for another request is a 422
+    if "If-Match" in headers:
+        headers["If-Match"] = "*"  # a made-up tag is a 412
+    query = case.query or {}
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,4096}", str(query.get("cursor", ""))):
+        query.pop("cursor")  # a made-up cursor is a 422

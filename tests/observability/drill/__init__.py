@@ -1,0 +1,1 @@
+"""Break the service fault by fault and see which panels move: `make drill-dashboards`."""

@@ -1,0 +1,84 @@
+"""A PostgreSQL of one's own, with fsync on, to be stopped, killed, frozen and promoted."""
+
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+from service.database.embedded import EmbeddedPostgres, _as_user, binaries
+from tests.support.database import Database
+from tests.support.server import free_port
+
+_OPTIONS = {"listen_addresses": "127.0.0.1", "max_connections": "60", "shared_buffers": "32MB"}
+
+
+class Postgres(EmbeddedPostgres):
+    def __init__(self, data: Path, options: dict[str, str] | None = None) -> None:
+        super().__init__(data, {**_OPTIONS, "port": str(free_port()), **(options or {})})
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.options['port']}"
+
+    def tcp_url(self, database: str = "tasks") -> str:
+        return f"postgresql://postgres@{self.address}/{database}"
+
+    def create(self, name: str = "tasks") -> Database:
+        """A database with the current schema."""
+        database = Database.create(self.tcp_url("postgres") + "?", name)
+        database = Database(self.tcp_url(name), name, database.server)
+        database.upgrade()
+        return database
+
+    def freeze(self) -> None:
+        """As a machine that swaps or a network that swallows everything: connections stay, nothing moves."""
+        for process in self._processes():
+            process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        for process in self._processes():
+            process.send_signal(signal.SIGCONT)
+
+    def crash(self) -> None:
+        """All of it at once, without a word to anybody."""
+        doomed = self._processes()
+        for process in doomed:
+            process.kill()
+        assert self._process is not None
+        self._process.wait()
+        psutil.wait_procs(doomed, timeout=10)
+
+    def promote(self) -> None:
+        subprocess.run(
+            [*_as_user(), binaries() / "pg_ctl", "promote", "-D", self.data], check=True, capture_output=True
+        )
+
+    def standby(self) -> Self:
+        """A copy that follows this server; not started."""
+        copy = self.data.with_name(f"{self.data.name}-standby")
+        command: list[str | Path] = [binaries() / "pg_basebackup", "-d", self.tcp_url("postgres"), "-D", copy, "-R"]
+        self._own(copy.parent)
+        subprocess.run([*_as_user(), *command, "-c", "fast"], check=True, capture_output=True)
+        return type(self)(copy, {**self.options, "port": str(free_port())})
+
+    def _processes(self) -> list[psutil.Process]:
+        """The postmaster first, so that it starts nothing meanwhile."""
+        postmaster = psutil.Process(self.pid)
+        return [postmaster, *postmaster.children(recursive=True)]
+
+
+@contextmanager
+def postgres(**options: str) -> Iterator[Postgres]:
+    with tempfile.TemporaryDirectory(prefix="tasks-faults-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        server = Postgres(Path(folder) / "data", options)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.crash()  # also when a test failed while it was frozen
