@@ -115,8 +115,14 @@ def _schemas(version: str) -> tuple[Any, "Registry[Any]"]:
 
 
 def _validator(version: str, manifest: Manifest) -> Draft202012Validator:
-    folder, registry = _schemas(version)
     group, _, api = str(manifest["apiVersion"]).rpartition("/")
-    name = "-".join(part for part in (manifest["kind"].lower(), group.split(".")[0], api) if part)
+    return _validator_of(
+        version, "-".join(part for part in (manifest["kind"].lower(), group.split(".")[0], api) if part)
+    )
+
+
+@cache
+def _validator_of(version: str, name: str) -> Draft202012Validator:
+    folder, registry = _schemas(version)
     schema = json.loads((folder / f"{name}.json").read_text())
     return Draft202012Validator(schema, registry=registry)
