@@ -56,6 +56,8 @@ lock: $(VENV)/.dev ## renew requirements/*.txt from pyproject.toml
 	$(LOCK) -c requirements/runtime.txt --extra local pyproject.toml -o requirements/local.txt
 	$(LOCK) -c requirements/local.txt --extra local --group dev pyproject.toml -o requirements/dev.txt
 
+include make/*.mk
+
 .PHONY: clean
 clean: ## remove the virtual environment, the tools and the local database
 	rm -rf $(VENV) $(TOOLS) .data
