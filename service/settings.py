@@ -136,10 +136,25 @@ def load_settings() -> Settings:
     try:
         settings = Settings(**given)
     except ValidationError as error:
-        mistakes += [line for fault in error.errors(include_input=False) for line in _lines(fault["loc"], fault["msg"])]
+        faults = error.errors(include_input=False)
+        mistakes += [line for fault in faults for line in _lines(fault["loc"], fault["msg"])]
+        mistakes += _masked(given, {str(fault["loc"][0]) for fault in faults if fault["loc"]})
     if mistakes:
         raise SettingsError("\n".join(sorted(mistakes)))
     return settings
+
+
+def _masked(given: Mapping[str, Any], wrong: set[str]) -> list[str]:
+    """What disagrees among the settings that are right in themselves: pydantic stops at those that are not."""
+    known_good = {name: Settings.model_fields[name].get_default() for name in wrong}
+    if "database_url" in wrong:
+        known_good["database_url"] = "postgresql://localhost"
+    try:
+        Settings(**{**given, **known_good})
+    except ValidationError as error:
+        lines = [line for fault in error.errors(include_input=False) for line in _lines(fault["loc"], fault["msg"])]
+        return [line for line in lines if not any(name.upper() in line for name in wrong)]
+    return []
 
 
 def _lines(location: tuple[int | str, ...], message: str) -> list[str]:

@@ -100,6 +100,13 @@ def user(service: Service) -> Iterator[User]:
         yield somebody
 
 
+@pytest.fixture(scope="session")
+def idle_user(service: Service) -> Iterator[User]:
+    """Somebody who never changes anything, shared by the tests whose requests must all be refused."""
+    with sign_up(service.url) as somebody:
+        yield somebody
+
+
 @pytest.fixture
 def other_user(service: Service) -> Iterator[User]:
     with sign_up(service.url) as somebody:

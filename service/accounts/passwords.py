@@ -44,7 +44,10 @@ class Passwords:
     def _verify(self, stored: str, password: str) -> bool:
         try:
             return self._hasher.verify(stored, password)
-        except (VerificationError, InvalidHashError):
+        except VerificationError:
+            return False
+        except InvalidHashError:  # an account without a password, which takes as long as any other
+            self._verify(self._nobody, password)
             return False
 
     async def _run(self, work: Callable[[], T]) -> T:

@@ -10,7 +10,8 @@ from service.problems import Forbidden, Unauthorized
 
 async def authenticate(request: Request) -> None:
     """Request middleware of every blueprint that needs a token. Raises Unauthorized or TooManyRequests."""
-    scheme, _, token = request.headers.getone("authorization", "").partition(" ")
+    given = request.headers.getall("authorization", ())
+    scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     if scheme.lower() != "bearer" or not token:
         raise _refused(request, "no_token")
     try:

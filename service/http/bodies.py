@@ -41,6 +41,8 @@ def parse(schema: type[B], request: Request, accepted: frozenset[str] = JSON) ->
     media_type = request.headers.getone("content-type", "").partition(";")[0].strip().lower()
     if media_type not in accepted:
         raise UnsupportedMediaType(f"Send {' or '.join(sorted(accepted))}")
+    if request.headers.getone("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaType("Send the body without a Content-Encoding")
     try:
         return schema.model_validate_json(request.body)
     except ValidationError as error:

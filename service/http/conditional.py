@@ -49,6 +49,7 @@ def _combined(headers: Header, name: str) -> str | None:
 
 def _time_of(tag: str) -> datetime | None:
     try:
-        return _EPOCH + int(tag[1:-1], 16) * _MICROSECOND if tag == tag.lower() else None
+        time = _EPOCH + int(tag[1:-1], 16) * _MICROSECOND
     except (ValueError, OverflowError):
         return None
+    return time if task_tag(time) == tag else None  # tags are compared as text: no other spelling of the number counts

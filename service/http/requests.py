@@ -6,7 +6,10 @@ from types import SimpleNamespace
 
 from sanic import Request as SanicRequest
 from sanic import Sanic
+from sanic.compat import Header
 from sanic.config import Config
+from sanic.exceptions import BadRequest
+from sanic.models.protocol_types import TransportProtocol
 
 App = Sanic[Config, SimpleNamespace]
 
@@ -14,8 +17,31 @@ REQUEST_ID_HEADER = "x-request-id"
 _SANE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 
 
+# A name is a token that the colon touches, and no line is a continuation. Sanic takes `Content-Length : 5` for a header
+# of another name, and the body for the next request: whoever shares a connection could be handed a smuggled one.
+_HEAD = re.compile(rb"[^\r\n]*(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00-\x08\x0a-\x1f\x7f]*)*")
+
+
 class Request(SanicRequest):
     __slots__ = ("_request_id",)
+
+    def __init__(  # noqa: PLR0917  Sanic's signature
+        self,
+        url_bytes: bytes,
+        headers: Header,
+        version: str,
+        method: str,
+        transport: TransportProtocol,
+        app: App,
+        head: bytes = b"",
+        stream_id: int = 0,
+    ) -> None:
+        """Raises BadRequest for a head that two servers could read in two ways."""
+        if not head:  # Sanic's stand-in for a request that it could not read, whose URL may be the reason
+            url_bytes = b"*"
+        elif not _unambiguous(head, headers, version):
+            raise BadRequest
+        super().__init__(url_bytes, headers, version, method, transport, app, head, stream_id)
 
     @property
     def id(self) -> str:
@@ -25,3 +51,14 @@ class Request(SanicRequest):
             given = self.headers.getone(REQUEST_ID_HEADER, "")
             known = self._request_id = given if _SANE.fullmatch(given) else f"{random.getrandbits(128):032x}"
         return known
+
+
+def _unambiguous(head: bytes, headers: Header, version: str) -> bool:
+    length = headers.getone("content-length", "0")
+    hosts = len(headers.getall("host", ()))
+    return (
+        _HEAD.fullmatch(head) is not None
+        and length.isascii()
+        and length.isdigit()
+        and (hosts == 1 or (hosts == 0 and version == "1.0"))
+    )

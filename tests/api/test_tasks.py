@@ -109,14 +109,14 @@ def test_descriptions_are_kept_byte_for_byte(user: User) -> None:
         (5, "", "model_type"),
     ],
 )
-def test_an_invalid_task_is_not_stored(user: User, body: object, where: str, why: str) -> None:
-    response = user.http.post(user.tasks, content=json.dumps(body), headers=JSON)
+def test_an_invalid_task_is_not_stored(idle_user: User, body: object, where: str, why: str) -> None:
+    response = idle_user.http.post(idle_user.tasks, content=json.dumps(body), headers=JSON)
     assert faults(response) == {(where, why)}
-    assert user.list() == []
+    assert idle_user.list() == []
 
 
-def test_every_fault_of_a_body_is_named(user: User) -> None:
-    response = user.http.post(user.tasks, json={"title": "", "description": 1, "colour": "red"})
+def test_every_fault_of_a_body_is_named(idle_user: User) -> None:
+    response = idle_user.http.post(idle_user.tasks, json={"title": "", "description": 1, "colour": "red"})
     assert faults(response) == {("/title", "too_short"), ("/description", "string_type"), ("/colour", "unknown_field")}
 
 
@@ -129,10 +129,10 @@ def test_every_fault_of_a_body_is_named(user: User) -> None:
         rb'{"title": "\ude00\ud83d"}',
     ],
 )
-def test_half_of_a_surrogate_pair_is_refused(user: User, body: bytes) -> None:
-    response = user.http.post(user.tasks, content=body, headers=JSON)
+def test_half_of_a_surrogate_pair_is_refused(idle_user: User, body: bytes) -> None:
+    response = idle_user.http.post(idle_user.tasks, content=body, headers=JSON)
     assert faults(response) == {("", "lone_surrogate")}
-    assert user.list() == []
+    assert idle_user.list() == []
 
 
 def test_a_whole_surrogate_pair_is_one_character(user: User) -> None:
@@ -163,17 +163,17 @@ def test_a_whole_surrogate_pair_is_one_character(user: User) -> None:
         b"title=x",
     ],
 )
-def test_what_is_not_json_is_a_400(user: User, body: bytes) -> None:
-    assert_problem(user.http.post(user.tasks, content=body, headers=JSON), 400, "not_json")
-    assert user.list() == []
+def test_what_is_not_json_is_a_400(idle_user: User, body: bytes) -> None:
+    assert_problem(idle_user.http.post(idle_user.tasks, content=body, headers=JSON), 400, "not_json")
+    assert idle_user.list() == []
 
 
 @pytest.mark.parametrize("task_id", ["x", "1", "0" * 32, SOME_ID + "0", "{" + SOME_ID[1:-1] + "}", "a" * 36])
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "toggle"])
-def test_a_malformed_id_is_a_422(user: User, method: str, task_id: str) -> None:
+def test_a_malformed_id_is_a_422(idle_user: User, method: str, task_id: str) -> None:
     verb, suffix = ("PATCH", "/complete") if method == "toggle" else (method, "")
     body: Any = {"title": "x"} if verb in ("PUT", "PATCH") else None
-    response = user.http.request(verb, f"{user.tasks}/{task_id}{suffix}", json=body)
+    response = idle_user.http.request(verb, f"{idle_user.tasks}/{task_id}{suffix}", json=body)
     assert faults(response) == {("task_id", "uuid")}
 
 

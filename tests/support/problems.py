@@ -32,7 +32,8 @@ def faults(response: HasProblem) -> set[tuple[str, str]]:
 
 
 def comparable(response: HasProblem) -> tuple[int, dict[str, str], dict[str, Any]]:
-    """Everything that must be equal in two answers which tell nothing: all but the request's id and the clock."""
-    headers = {k.lower(): v for k, v in response.headers.items() if k.lower() not in ("x-request-id", "date")}
+    """Everything that must be equal in two answers which tell nothing: all but the request's id, clock and quota."""
+    passing = ("x-request-id", "date", "ratelimit")
+    headers = {k.lower(): v for k, v in response.headers.items() if k.lower() not in passing}
     body = {k: v for k, v in response.json().items() if k != "request_id"}
     return response.status_code, headers, body

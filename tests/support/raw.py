@@ -49,6 +49,7 @@ def read_to_end(connection: socket.socket) -> bytes:
 
 
 def parse_answers(data: bytes) -> list[Answer]:
+    """Answers to requests other than HEAD, whose Content-Length would mislead."""
     answers = []
     while data:
         head, separator, data = data.partition(b"\r\n\r\n")
