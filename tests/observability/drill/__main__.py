@@ -21,6 +21,7 @@ SETTINGS = {
     "DB_POOL_MIN": "4",
     "DB_POOL_MAX": "4",
     "DB_POOL_ACQUIRE_TIMEOUT_SECONDS": "0.5",
+    "CONCURRENT_REQUESTS_PER_USER": "100",  # one user stands for many
     "LOG_LEVEL": "warning",
 }
 
