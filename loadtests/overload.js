@@ -24,6 +24,7 @@ const CALIBRATE_SECONDS = number('CALIBRATE_SECONDS', 10);
 const GROWTH_MB = number('GROWTH_MB', 30);
 const SECONDS = duration('30s');
 const TICKS = 50; // a second
+const PATIENCE_SECONDS = 3; // nothing hangs longer, says another promise
 const KEPT = 0.9;
 const REFUSAL_MS = 1100;
 
@@ -38,12 +39,14 @@ export const options = experiment({
       executor: 'constant-arrival-rate',
       rate: TICKS,
       duration: `${SECONDS}s`,
-      preAllocatedVUs: TICKS * 2,
-      maxVUs: TICKS * 4,
+      preAllocatedVUs: TICKS * PATIENCE_SECONDS * 2,
+      maxVUs: TICKS * PATIENCE_SECONDS * 2,
+      gracefulStop: '20s', // each arrival is to be counted, also on a machine that is out of breath
     },
   },
   thresholds: {
-    goodput_share: [`rate>=${KEPT / FACTOR}`],
+    // Were most of the arrivals served, it was no overload: the best goodput was measured too low.
+    goodput_share: [`rate>=${KEPT / FACTOR}`, `rate<${2 / FACTOR}`],
     served_or_refused: ['rate==1'],
     refusal_ms: [`max<=${REFUSAL_MS}`],
     'dropped_iterations{scenario:ticks}': [`count<${0.01 * TICKS * SECONDS}`],
@@ -70,24 +73,27 @@ export default guarded(async (data) => {
 });
 
 async function arrive(sessions) {
-  const { response } = await pollAsync(any(sessions));
+  const { response } = await pollAsync(any(sessions), { timeout: `${PATIENCE_SECONDS}s` });
   goodput.add(served(response));
   clean.add(served(response) || refused(response));
   if (refused(response)) refusals.add(response.timings.duration);
 }
 
-// Requests served per second when each client waits for its answer before it asks again.
+// Requests served per second in the best quarter of the time, when each client waits for its answer before it asks again.
 async function calibrate(sessions) {
-  const end = Date.now() + CALIBRATE_SECONDS * 1000;
-  let count = 0;
+  const begin = Date.now();
+  const quarter = (CALIBRATE_SECONDS * 1000) / 4;
+  const counts = [0, 0, 0, 0];
   const client = async (session) => {
-    while (Date.now() < end) {
-      const { response } = await pollAsync(session, 'setup');
-      count += served(response) ? 1 : 0;
+    for (;;) {
+      const { response } = await pollAsync(session, { tags: { target: 'setup', name: 'calibrate' } });
+      const window = Math.floor((Date.now() - begin) / quarter);
+      if (window > 3) return;
+      counts[window] += served(response) ? 1 : 0;
     }
   };
   await Promise.all(sessions.map(client));
-  return count / CALIBRATE_SECONDS;
+  return (Math.max(...counts) * 1000) / quarter;
 }
 
 function any(sessions) {
@@ -96,7 +102,7 @@ function any(sessions) {
 
 function findings({ metrics, setup_data: { best } }) {
   const { passes, fails } = metrics.goodput_share.values;
-  const offered = (passes + fails) / SECONDS;
+  const offered = (passes + fails) / SECONDS; // less than FACTOR times: k6 itself could not keep up
   return [
     `best goodput ${round(best)} a second; offered ${round(offered)} (${round(offered / best)} times), served ` +
       `${round(passes / SECONDS)} a second: ${((100 * passes) / SECONDS / best).toFixed(0)} % of the best`,

@@ -24,6 +24,7 @@ VALUES = ROOT / "helm" / "tasks-service" / "values.yaml"
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 THRESHOLD_CROSSED = 99
+ERRORS_SHOWN = 5
 
 
 def main() -> int:
@@ -53,14 +54,24 @@ def objective(env: Mapping[str, str]) -> dict[str, str]:
 def run_k6(script: str, env: Mapping[str, str]) -> int:
     """k6's exit status; a breakpoint that was found is no failure."""
     REPORTS.mkdir(exist_ok=True)
-    options = ["run", "--quiet", "--no-usage-report"] if not sys.stderr.isatty() else ["run", "--no-usage-report"]
-    command = ["k6", *options, str(FOLDER / f"{script}.js")]
+    log = REPORTS / "k6.log"  # a line for each request that fails: on the terminal it would bury the summary
+    log.unlink(missing_ok=True)
+    command = ["k6", "run", "--no-usage-report", f"--log-output=file={log}", str(FOLDER / f"{script}.js")]
+    if not sys.stderr.isatty():
+        command.append("--quiet")
     process = subprocess.Popen(command, cwd=ROOT, env=env)  # noqa: S603
     try:
         status = process.wait()
     except KeyboardInterrupt:
         status = process.wait()  # the terminal has told k6 as well, which still writes its summary
+    _say_errors(log)
     return 0 if script == "breakpoint" and status == THRESHOLD_CROSSED else status
+
+
+def _say_errors(log: Path) -> None:
+    lines = log.read_text().splitlines() if log.exists() else []
+    for line in [line for line in lines if "level=error" in line][:ERRORS_SHOWN]:
+        print(line, file=sys.stderr)  # noqa: T201
 
 
 @contextmanager

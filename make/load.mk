@@ -7,6 +7,8 @@ SCRIPT ?= load
 load: $(VENV)/.local ## k6: SCRIPT=load (see docs/load-testing.md); BASE_URL= and ADMIN_URL= for a service that runs
 	@PYTHONPATH=. $(BIN)/python loadtests/run.py $(SCRIPT)
 
+tools: tools-k6
+
 .PHONY: tools-k6
 tools-k6:
 	@command -v k6 >/dev/null || GOBIN=$(TOOLS)/bin go install $(K6)

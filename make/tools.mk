@@ -9,7 +9,7 @@ SYSTEM_TOOLS := nginx:nginx pgbouncer:pgbouncer prometheus:prometheus chromium:c
 	buildah:buildah runc:runc debootstrap:debootstrap
 
 .PHONY: tools
-tools: go-tools scanners system-tools ## helm, kustomize, scanners and what the drills need
+tools: go-tools tools-k6 scanners system-tools ## helm, kustomize, scanners and what the drills need
 
 .PHONY: go-tools
 go-tools: $(addprefix $(TOOLS)/bin/,helm helm3 helm-docs kustomize crdcheck)

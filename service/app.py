@@ -8,6 +8,7 @@ from sanic.request import Request as SanicRequest
 from sanic.response import HTTPResponse
 from sanic_ext import Config as ExtensionConfig
 from sanic_ext import Extend
+from sanic_ext.extensions.http.extension import HTTPExtension
 
 from service import __version__
 from service.accounts.authenticator import Authenticator, ExternalIssuer
@@ -71,7 +72,8 @@ def create_app(settings: Settings) -> App:
     for blueprint in (sessions, account, well_known, tasks, docs):
         app.blueprint(blueprint)
     app.on_response(_common_headers)
-    Extend(app, config=_extensions(settings))
+    # Only this one: the injection would put a signal into the way of every request, even unused.
+    Extend(app, extensions=[HTTPExtension], built_in_extensions=False, config=_extensions(settings))
 
     readiness = Readiness(schema_expected=max((r.number for r in migrate.files()), default=0))
     admin = create_admin_app(metrics, readiness, version=__version__, commit=commit)
@@ -108,12 +110,8 @@ def _extensions(settings: Settings) -> ExtensionConfig:
             "x-request-id,x-total-count"
         ),
         cors_max_age=600,
-        health=False,
         http_auto_head=False,
         http_auto_options=True,
-        injection=False,
-        logging=False,
-        oas=False,
     )
 
 

@@ -3,7 +3,7 @@ import { HEAD, cells, round, sampled } from './figures.js';
 
 const WIDTH = 720;
 const HEIGHT = 220;
-const MARGIN = { left: 56, right: 12, top: 10, bottom: 28 };
+const MARGIN = { left: 56, right: 24, top: 10, bottom: 28 };
 
 const STYLE = `
   :root { color-scheme: light dark; --ink: #1d2733; --soft: #64748b; --rule: #d8dee6; --back: #fff;
@@ -40,7 +40,7 @@ ${result.dropped ? `<p>${result.dropped} arrivals were dropped: no virtual user 
 }
 
 function verdict({ ok, name, condition, measured }) {
-  return `<li class="${ok ? 'held' : 'broken'}"><code>${escape(`${name}: ${condition}`)}</code> ${escape(measured)}</li>`;
+  return `<li class="${ok ? 'held' : 'broken'}"><code>${escape(`${name}: ${condition}`)}</code> ${measured === '' ? '' : `(${escape(measured)})`}</li>`;
 }
 
 function charts({ windows, service, objective }) {

@@ -6,11 +6,16 @@ import { ADMIN_URL, BASE_URL } from './settings.js';
 import { LATENCY_MS } from './slo.js';
 import { divide } from './windows.js';
 
-// `seconds`: as for the experiment. `findings` turns k6's data into lines that answer the script's question.
-export function summary(script, { seconds, findings = () => [], apart = [] }) {
+// `seconds` and `apart`: as for the experiment. `findings` turns k6's data into lines that answer the script's question;
+// `told`: the thresholds that these lines speak of already.
+export function summary(script, { seconds, findings = () => [], told = null, apart = [] }) {
   const question = /^\/\/ (.*\?)/.exec(open(import.meta.resolve(`../${script}.js`)))[1];
   return (data) => {
-    const result = digest(script, question, seconds, data, findings(data), apart);
+    const result = {
+      ...digest(script, question, lasted(data, seconds), seconds, data, apart),
+      findings: findings(data),
+      verdicts: verdicts(data.metrics).filter(({ name }) => !told?.test(name)),
+    };
     const output = { stdout: text(result) };
     if (__ENV.REPORT === '1') {
       const path = `${__ENV.REPORT_DIR || 'loadtests/reports'}/${script}-${result.at.replace(/:/g, '-')}.html`;
@@ -21,21 +26,24 @@ export function summary(script, { seconds, findings = () => [], apart = [] }) {
   };
 }
 
-function digest(script, question, seconds, data, findings, apart) {
+// Less than planned when the run ended itself.
+function lasted({ setup_data: { startedAt } }, seconds) {
+  return Math.min(seconds, Math.round((Date.now() - startedAt) / 100) / 10);
+}
+
+function digest(script, question, seconds, planned, data, apart) {
   return {
     script,
     question,
     seconds,
-    findings,
     at: new Date().toISOString().slice(0, 19) + 'Z',
     url: BASE_URL,
     objective: LATENCY_MS,
-    verdicts: verdicts(data.metrics),
     rows: rows(data.metrics, seconds, apart),
     wrong: data.root_group.checks.filter((check) => check.fails).map(({ name, fails }) => `${fails} × not: ${name}`),
     service: service(data.metrics),
     dropped: dropped(data.metrics),
-    windows: windows(data.metrics, seconds),
+    windows: windows(data.metrics, seconds, planned),
   };
 }
 
@@ -82,8 +90,8 @@ function service(metrics) {
   };
 }
 
-function windows(metrics, seconds) {
-  const { width, count } = divide(seconds);
+function windows(metrics, seconds, planned) {
+  const { width, count } = divide(planned);
   const whole = Math.floor(seconds / width);
   const of = (name, i) => values(metrics, `${name}{window:${i}}`);
   return Array.from({ length: Math.min(count, whole) }, (_, i) => {

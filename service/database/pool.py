@@ -24,6 +24,8 @@ __all__ = ["Connection", "Executor", "Lease", "Pool", "PoolOptions", "Statement"
 
 RETRIES = 2
 RETRY_JITTER_SECONDS = 0.05
+MINIMUM_TIMEOUT_SECONDS = 0.1
+"""What a statement gets at the least, however late it starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,32 +67,36 @@ class Pool(Lender):
                 raise problem from error
             raise
 
-    @errors.translating
     async def fetch(self, statement: Statement, *args: object) -> list[asyncpg.Record]:
         """Run one statement in a transaction of its own and return its rows.
 
         Raises a `Problem` for every fault of the database, and the driver's error for a constraint.
         """
-        async with asyncio.timeout(self.options.statement_timeout):
-            for attempt in range(RETRIES):
-                try:
-                    return await self._run(statement, args)
-                except Exception as error:
-                    if not _may_repeat(statement, error):
-                        raise
-                await asyncio.sleep(random.uniform(0, RETRY_JITTER_SECONDS) * attempt)  # noqa: S311  jitter
-            return await self._run(statement, args)
+        limit = self.options.statement_timeout
+        deadline = None if limit is None else monotonic() + limit
+        for attempt in range(RETRIES + 1):
+            try:
+                return await self._run(statement, args, deadline)
+            except Exception as error:
+                if attempt == RETRIES or not _may_repeat(statement, error):
+                    if (problem := errors.translate(error)) is not None and problem is not error:
+                        raise problem from error
+                    raise
+            await asyncio.sleep(random.uniform(0, RETRY_JITTER_SECONDS) * attempt)  # noqa: S311  jitter
+        raise AssertionError("unreachable")
 
     async def fetchrow(self, statement: Statement, *args: object) -> asyncpg.Record | None:
         rows = await self.fetch(statement, *args)
         return rows[0] if rows else None
 
-    async def _run(self, statement: Statement, args: Sequence[object]) -> list[asyncpg.Record]:
+    async def _run(self, statement: Statement, args: Sequence[object], deadline: float | None) -> list[asyncpg.Record]:
         connection = await self.acquire()
         started_at = monotonic()
         failure: BaseException | None = None
         try:
-            return await connection.fetch(statement.sql, *args)  # type: ignore[no-any-return]
+            # The driver's own timer costs less than asyncio.timeout, and the wait for the connection counts too.
+            timeout = None if deadline is None else max(deadline - started_at, MINIMUM_TIMEOUT_SECONDS)
+            return await connection.fetch(statement.sql, *args, timeout=timeout)  # type: ignore[no-any-return]
         except BaseException as error:
             failure = error
             raise

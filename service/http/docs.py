@@ -5,7 +5,9 @@ from functools import cache
 import orjson
 from sanic import Blueprint, HTTPResponse, Request
 
+from service import problems
 from service.accounts import openapi as accounts
+from service.http import docs_page
 from service.http.openapi import Answer, Json, Operation, build
 from service.http.responses import READ, json_bytes
 from service.tasks import openapi as tasks
@@ -44,3 +46,18 @@ def _rendered() -> bytes:
 async def openapi(_: Request) -> HTTPResponse:
     """Read this description of the API"""
     return json_bytes(_rendered())
+
+
+@docs.route("/docs", methods=READ)
+async def page(request: Request) -> HTTPResponse:
+    """Try the API in a browser"""
+    return docs_page.page(request)
+
+
+@docs.route("/docs/assets/<name:str>", methods=READ)
+async def asset(request: Request, name: str) -> HTTPResponse:
+    """Get a part of that page"""
+    found = docs_page.asset(request, name)
+    if found is None:
+        raise problems.NotFound
+    return found

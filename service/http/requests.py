@@ -46,12 +46,11 @@ class Request(SanicRequest):
     @property
     def id(self) -> str:
         """Up to 128 characters that are safe in a header and a log line."""
-        try:
-            return self._request_id
-        except AttributeError:
+        known: str | None = getattr(self, "_request_id", None)
+        if known is None:
             given = self.headers.getone(REQUEST_ID_HEADER, "")
-            self._request_id: str = given if _SANE.fullmatch(given) else f"{random.getrandbits(128):032x}"
-            return self._request_id
+            known = self._request_id = given if _SANE.fullmatch(given) else f"{random.getrandbits(128):032x}"
+        return known
 
 
 def _unambiguous(head: bytes, headers: Header, version: str) -> bool:

@@ -1,5 +1,8 @@
 """Answers that carry JSON which is rendered already."""
 
+from collections.abc import Iterator
+from functools import lru_cache
+
 import orjson
 from pydantic import BaseModel
 from sanic.response import HTTPResponse
@@ -14,8 +17,25 @@ OWN = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Prefer"}
 NO_STORE = {"Cache-Control": "no-store"}
 
 
+class Response(HTTPResponse):
+    """Sends its headers as they are. Sanic looks through each value for line breaks; those made here hold none."""
+
+    __slots__ = ()
+
+    @property
+    def processed_headers(self) -> Iterator[tuple[bytes, bytes]]:
+        if self.body is not None:
+            self.headers.setdefault("content-type", self.content_type)
+        return ((_name(name), str(value).encode("latin-1")) for name, value in self.headers.items())
+
+
+@lru_cache(256)
+def _name(name: str) -> bytes:
+    return name.encode("ascii")
+
+
 def json_bytes(body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
-    return HTTPResponse(body, status, headers, JSON)
+    return Response(body, status, headers, JSON)
 
 
 def json_model(model: BaseModel, *, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
@@ -28,4 +48,4 @@ def json_value(value: object, *, headers: dict[str, str] | None = None) -> HTTPR
 
 def unchanged(headers: dict[str, str]) -> HTTPResponse:
     """304: the headers of the 200, and no body."""
-    return HTTPResponse(status=304, headers=headers)
+    return Response(None, 304, headers)

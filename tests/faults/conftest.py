@@ -8,13 +8,13 @@ from tests.support.database import Database
 from tests.support.postgres import Postgres, postgres
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def own_postgres() -> Iterator[Postgres]:
     """With fsync on; a test leaves it running."""
     with postgres() as server:
         yield server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def own_database(own_postgres: Postgres) -> Database:
     return own_postgres.create()

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tests.packaging.tools import ROOT, succeed, tool
+from tests.support.tools import ROOT, succeed, tool
 
 CHART = ROOT / "helm" / "tasks-service"
 NAMESPACE = "prod"

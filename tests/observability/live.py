@@ -14,8 +14,8 @@ import httpx
 import yaml
 
 from tests.observability.chart import NAMESPACE, POD
-from tests.packaging.tools import tool
 from tests.support.server import Service, free_port, serve
+from tests.support.tools import tool
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0

@@ -9,7 +9,7 @@ import yaml
 
 from tests.observability.chart import Rendered, render
 from tests.observability.promql import selectors
-from tests.packaging.tools import ROOT, tool
+from tests.support.tools import ROOT, tool
 
 CASES = Path(__file__).parent / "alerts"
 RUNBOOKS = ROOT / "docs" / "runbooks"

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tests.packaging.tools import ROOT, run, succeed, tool
+from tests.support.tools import ROOT, run, succeed, tool
 
 CHART = ROOT / "helm" / "tasks-service"
 VALUES_FILES = sorted(path.name for path in (CHART / "ci").glob("*.yaml"))

@@ -7,7 +7,7 @@ import yaml
 
 import service
 from tests.packaging.chart import CHART, VALUES_FILES
-from tests.packaging.tools import succeed, tool
+from tests.support.tools import succeed, tool
 
 
 def test_readme_is_what_the_values_comments_make() -> None:

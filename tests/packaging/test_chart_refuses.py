@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from tests.packaging.chart import CHART, HELMS, refuse, render, the
-from tests.packaging.tools import succeed, tool
+from tests.support.tools import succeed, tool
 
 EXTERNAL = ("postgresql.enabled=false", "database.existingSecret=db")
 POOLED = (*EXTERNAL, "database.pooler.mode=transaction")

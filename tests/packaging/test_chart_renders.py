@@ -18,7 +18,7 @@ from tests.packaging.chart import (
     all_manifests,
     render,
 )
-from tests.packaging.tools import run, succeed, tool
+from tests.support.tools import run, succeed, tool
 
 KUBERNETES = [f"1.{minor}" for minor in range(31, 38)]
 GROUPS_OF_OPERATORS = ("gateway.networking.k8s.io", "monitoring.coreos.com", "postgresql.cnpg.io")

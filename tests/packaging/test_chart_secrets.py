@@ -7,7 +7,7 @@ import pytest
 
 from tests.packaging.chart import CHART, HELMS, OLDEST_KUBERNETES, Manifest, of_kind, parse, the
 from tests.packaging.cluster import cluster
-from tests.packaging.tools import succeed, tool
+from tests.support.tools import succeed, tool
 
 Secrets = dict[str, dict[str, str]]
 

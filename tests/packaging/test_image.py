@@ -10,7 +10,7 @@ import pytest
 
 from tests.packaging.chart import CHART
 from tests.packaging.containers import BASE, IMAGE, Pod, build_image, podman, postgresql
-from tests.packaging.tools import succeed
+from tests.support.tools import succeed
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(900)]
 

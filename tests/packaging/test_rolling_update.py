@@ -20,8 +20,8 @@ import httpx
 import pytest
 
 from tests.packaging.containers import Pod, build_image, postgresql
-from tests.packaging.tools import tool
 from tests.support.server import free_port
+from tests.support.tools import tool
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(900)]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.packaging.chart import CHART, OLDEST_KUBERNETES
-from tests.packaging.tools import ROOT, succeed, tool
+from tests.support.tools import ROOT, succeed, tool
 
 SCANNED = ["default.yaml", "external.yaml", "cloudnativepg.yaml", "ingress.yaml", "gateway.yaml", "migrate-down.yaml"]
 

@@ -10,10 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
-from tests.support.database import ROOT, bare_environment
+from tests.support.database import ROOT, bare_environment, run_sql
 
 SECRET = "a secret for tests that is long enough"
 START_SECONDS = 20.0
@@ -78,6 +79,17 @@ class Service:
 
     def metrics(self) -> str:
         return httpx.get(f"{self.admin_url}/metrics", timeout=5, verify=False).text
+
+    def connections(self) -> list[tuple[str, str]]:
+        """State and last statement of each of its connections, as the database server sees them."""
+        assert self.process is not None
+        name = urlsplit(self.environment["DATABASE_URL"]).path.removeprefix("/")
+        rows = run_sql(
+            self.environment["DATABASE_URL"],
+            "SELECT state, query FROM pg_stat_activity WHERE application_name = 'tasks-service' AND datname = $1",
+            name,
+        )
+        return [(row["state"], row["query"]) for row in rows]
 
     def metric(self, sample: str) -> float:
         """The value of one sample, such as `db_pool_connections{state="idle"}`; 0 when there is none."""

@@ -1,0 +1,69 @@
+"""The scripts at work on a real service."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from loadtests.run import objective
+from tests.support.database import ROOT
+from tests.support.server import Service
+from tests.support.tools import require
+
+CROSSED = 99
+ROOMY = "5000"
+
+
+def run(script: str, service: Service, reports: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [require("k6"), "run", "--quiet", "--no-usage-report", "--address", "", f"loadtests/{script}.js"],
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/"),
+            "BASE_URL": service.url,
+            "ADMIN_URL": service.admin_url,
+            "REPORT_DIR": str(reports),
+            "SLO_LATENCY_MS": ROOMY,
+            **env,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_the_journey_works_and_its_report_needs_nothing_else(service: Service, tmp_path: Path) -> None:
+    done = run("smoke", service, tmp_path, REPORT="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "BROKEN" not in done.stdout
+    assert re.search(r"pool: at most \d+ of 20 connections", done.stdout)
+    (report,) = tmp_path.glob("smoke-*.html")
+    page = report.read_text()
+    assert "<svg" in page
+    assert "NaN" not in page
+    assert not re.search(r"<(script|link|img)|(src|href|url)\s*[=(]", page)
+
+
+def test_an_objective_that_is_missed_fails_the_run(service: Service, tmp_path: Path) -> None:
+    done = run("smoke", service, tmp_path, SLO_LATENCY_MS="0.01")
+    assert done.returncode == CROSSED
+    assert re.search(r"BROKEN +http_req_duration\{target:tasks\}: p\(95\)<0\.01", done.stdout)
+
+
+def test_a_burst_of_creates_is_counted_in_the_database(service: Service, tmp_path: Path) -> None:
+    done = run("create-burst", service, tmp_path, VUS="5", ROUNDS="2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"create +10 ", done.stdout)
+
+
+def test_a_service_that_answers_wrongly_fails_the_run(service: Service, tmp_path: Path) -> None:
+    """The admin port knows none of the routes: not even setup() may pass over that."""
+    done = run("load", service, tmp_path, BASE_URL=service.admin_url, VUS="2", DURATION="1s")
+    assert done.returncode not in (0, CROSSED)
+    assert "sign-up answered 404" in done.stderr
+
+
+def test_an_objective_of_the_environment_wins_over_the_charts() -> None:
+    assert objective({"SLO_LATENCY_MS": "70"}) == {"SLO_LATENCY_MS": "70"}
