@@ -9,12 +9,10 @@ import httpx
 import pytest
 
 from service.database.embedded import EmbeddedPostgres
-from tests.support.database import Database
+from tests.support.database import SERVER, TEMPLATE, Database
 from tests.support.server import Service, serve
 from tests.support.users import User, client, sign_up
 
-_URL = "TASKS_TEST_POSTGRES"
-_TEMPLATE = "template_tasks"
 _server = pytest.StashKey[EmbeddedPostgres]()
 _folder = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
@@ -31,8 +29,8 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     server.start()
     config.stash[_server] = server
-    os.environ[_URL] = server.url("postgres")
-    Database.create(server.url("postgres"), _TEMPLATE).upgrade()
+    os.environ[SERVER] = server.url("postgres")
+    Database.create(server.url("postgres"), TEMPLATE).upgrade()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -50,13 +48,13 @@ def worker(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def database(worker: str) -> Database:
     """The worker's own database, with the current schema."""
-    return Database.create(os.environ[_URL], f"tasks_{worker}", template=_TEMPLATE)
+    return Database.create(os.environ[SERVER], f"tasks_{worker}", template=TEMPLATE)
 
 
 @pytest.fixture
 def empty_database(worker: str, request: pytest.FixtureRequest) -> Iterator[Database]:
     """A database without any schema, for this test alone."""
-    database = Database.create(os.environ[_URL], f"empty_{worker}_{abs(hash(request.node.nodeid)) % 10**9}")
+    database = Database.create(os.environ[SERVER], f"empty_{worker}_{abs(hash(request.node.nodeid)) % 10**9}")
     yield database
     database.drop()
 
@@ -65,7 +63,7 @@ def empty_database(worker: str, request: pytest.FixtureRequest) -> Iterator[Data
 def fresh_database(worker: str, request: pytest.FixtureRequest) -> Iterator[Database]:
     """A database with the current schema and no rows, for this test alone."""
     name = f"fresh_{worker}_{abs(hash(request.node.nodeid)) % 10**9}"
-    database = Database.create(os.environ[_URL], name, template=_TEMPLATE)
+    database = Database.create(os.environ[SERVER], name, template=TEMPLATE)
     yield database
     database.drop()
 

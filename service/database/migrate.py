@@ -90,8 +90,8 @@ class SchemaState:
                 )
 
 
-def files(directory: Path = MIGRATIONS) -> tuple[Revision, ...]:
-    names = (path.name for path in (directory / APP).glob("[0-9]*_*.py"))
+def files(directory: Path | None = None) -> tuple[Revision, ...]:
+    names = (path.name for path in ((directory or MIGRATIONS) / APP).glob("[0-9]*_*.py"))
     return tuple(sorted(Revision.of(name) for name in names))
 
 

@@ -4,14 +4,14 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import asyncpg
 import httpx
 
-from tests.support.database import Database
+from tests.support.database import Database, held
 from tests.support.drill import eventually
 from tests.support.server import Service, serve
 from tests.support.users import User, sign_up
 
+LOCK = "BEGIN; LOCK TABLE tasks IN SHARE MODE"
 IDLE = 'db_pool_connections{state="idle"}'
 IN_USE = 'db_pool_connections{state="in_use"}'
 
@@ -39,8 +39,7 @@ def test_saturation_sheds_within_the_acquire_timeout_and_recovers(fresh_database
         serve(fresh_database.url, DB_POOL_MIN="1", DB_POOL_MAX="2", DB_STATEMENT_TIMEOUT_SECONDS="2") as service,
         sign_up(service.url) as user,
     ):
-        blocking = _Blocker(fresh_database)
-        with blocking:
+        with held(fresh_database.url, LOCK):
             began_at = time.monotonic()
             answers = asyncio.run(_at_once(user, 10))
             took = time.monotonic() - began_at
@@ -53,27 +52,6 @@ def test_saturation_sheds_within_the_acquire_timeout_and_recovers(fresh_database
         assert service.metric("db_pool_acquire_timeouts_total") == 8
         eventually(lambda: service.metric(IN_USE) == 0)
         assert [a.status_code for a in asyncio.run(_at_once(user, 10))] == [201] * 10
-
-
-class _Blocker:
-    """Holds a lock on the table of tasks, from a thread with a loop of its own."""
-
-    def __init__(self, database: Database) -> None:
-        self._url = database.url
-        self._threads = ThreadPoolExecutor(1)
-        self._loop = asyncio.new_event_loop()
-
-    def __enter__(self) -> None:
-        self._threads.submit(self._loop.run_until_complete, self._lock()).result(10)
-
-    def __exit__(self, *_: object) -> None:
-        self._threads.submit(self._loop.run_until_complete, self._connection.close()).result(10)
-        self._threads.shutdown()
-        self._loop.close()
-
-    async def _lock(self) -> None:
-        self._connection = await asyncpg.connect(self._url)
-        await self._connection.execute("BEGIN; LOCK TABLE tasks IN SHARE MODE")
 
 
 def test_idle_connections_go_and_a_burst_brings_them_back(fresh_database: Database) -> None:
@@ -105,7 +83,7 @@ def test_the_gauges_say_what_the_server_sees(fresh_database: Database) -> None:
         serve(fresh_database.url, DB_STATEMENT_TIMEOUT_SECONDS="10") as service,
         sign_up(service.url) as user,
         ThreadPoolExecutor(1) as threads,
-        _Blocker(fresh_database),
+        held(fresh_database.url, LOCK),
     ):
         creating = threads.submit(asyncio.run, _at_once(user, 12))
         eventually(lambda: service.metric(IN_USE) >= 12)

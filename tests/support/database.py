@@ -4,12 +4,19 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import asyncpg
 
+SERVER = "TASKS_TEST_POSTGRES"
+"""Where in the environment the URL of the run's server is."""
+
+TEMPLATE = "template_tasks"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -25,6 +32,11 @@ class Database:
         run_sql(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         run_sql(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return cls(server.replace("/postgres?", f"/{name}?"), name, server)
+
+    @classmethod
+    def with_schema(cls, name: str) -> Self:
+        """A copy of the run's migrated template."""
+        return cls.create(os.environ[SERVER], name, template=TEMPLATE)
 
     def drop(self) -> None:
         run_sql(self.server, f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
@@ -59,6 +71,29 @@ def run_command(*arguments: str, check: bool = False, **env: str) -> subprocess.
 def bare_environment() -> dict[str, str]:
     """The environment without anything that the service would read as a setting."""
     return {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")}
+
+
+@contextmanager
+def held(url: str, sql: str) -> Iterator[None]:
+    """Keep open what `sql` began, a transaction with its locks, until the block ends."""
+    loop = asyncio.new_event_loop()
+    with ThreadPoolExecutor(1) as thread:
+        connection = thread.submit(loop.run_until_complete, asyncpg.connect(url, loop=loop)).result(10)
+        try:
+            thread.submit(loop.run_until_complete, connection.execute(sql)).result(10)
+            yield
+        finally:
+            thread.submit(loop.run_until_complete, connection.close()).result(10)
+    loop.close()
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 def run_sql(url: str, sql: str, *arguments: object) -> list[asyncpg.Record]:

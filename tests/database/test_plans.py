@@ -1,0 +1,139 @@
+"""The plans behind the list: whatever is asked, PostgreSQL neither reads a whole table nor sorts a whole user."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from service.tasks.paging import ListParameters, TaskQuery
+from tests.support.database import Database, connected
+from tests.support.drill import pick, report
+
+TASKS = pick(5_000, 100_000)
+OTHERS = pick(145_000, 9_900_000)
+OTHER_USERS = pick(1_000, 100_000)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+SORTS = ["created_at", "-created_at", "updated_at", "-updated_at", "title", "-title"]
+FILTERS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "open": {"completed": False},
+    "done (one in a thousand)": {"completed": True},
+    "created": {
+        "created_from": NOW + timedelta(seconds=TASKS * 0.4),
+        "created_to": NOW + timedelta(seconds=TASKS * 0.41),
+    },
+    "updated": {
+        "updated_from": NOW + timedelta(seconds=TASKS * 0.4),
+        "updated_to": NOW + timedelta(seconds=TASKS * 0.41),
+    },
+    "q, often": {"q": "task"},
+    "q, never": {"q": "nowhere"},
+}
+
+FILL = """
+    INSERT INTO tasks (id, user_id, title, description, completed, created_at, updated_at)
+    SELECT gen_random_uuid(), $1, 'task ' || md5(n::text), 'all about ' || n, n % 1000 = 0,
+        $2::timestamptz + n * interval '1 second', $2::timestamptz + ((n * 7919) % $3) * interval '1 second'
+    FROM generate_series(1, $3) n"""
+FILL_OTHERS = """
+    INSERT INTO tasks (id, user_id, title, completed)
+    SELECT gen_random_uuid(), users[1 + n % $1], 'task ' || md5(n::text), n % 2 = 0
+    FROM generate_series(1, $2) n, (SELECT array_agg(id) AS users FROM users WHERE id <> $3) u"""
+
+
+@pytest.fixture(scope="module")
+def big_user(worker: str) -> Iterator[tuple[Database, UUID]]:
+    """One user with many tasks among many users with few."""
+    database = Database.with_schema(f"plans_{worker}")
+    user_id = uuid4()
+    users = (
+        "INSERT INTO users (id, email, password_hash) SELECT {}, n || '@example.com', '' FROM generate_series(1, {}) n"
+    )
+    database.query(users.format("gen_random_uuid()", OTHER_USERS))
+    database.query("INSERT INTO users (id, email, password_hash) VALUES ($1, 'big@example.com', '')", user_id)
+    for portion in [500_000] * (OTHERS // 500_000) + [OTHERS % 500_000]:
+        database.query(FILL_OTHERS, OTHER_USERS, portion, user_id)
+    database.query(FILL, user_id, NOW, TASKS)
+    database.query("VACUUM ANALYZE tasks")
+    yield database, user_id
+    database.drop()
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from _nodes(child)
+
+
+async def _explain(connection: asyncpg.Connection, query: TaskQuery, user_id: UUID) -> dict[str, Any]:
+    statement, values = query.statement("*", user_id)
+    text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.sql}", *values)
+    return dict(json.loads(text)[0])
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("cache_mode", ["force_custom_plan", "force_generic_plan"])
+async def test_no_order_or_filter_reads_the_table_or_sorts_the_user(
+    big_user: tuple[Database, UUID], cache_mode: str
+) -> None:
+    """Both with the values known, and with the one plan for all values that a prepared statement may settle on."""
+    database, user_id = big_user
+    bad, times = [], {}
+    async with connected(database.url) as connection:
+        await connection.execute(f"SET plan_cache_mode = {cache_mode}")
+        for sort, (name, filters), late in itertools.product(SORTS, FILTERS.items(), (False, True)):
+            query = TaskQuery(ListParameters.model_validate({"sort": sort, **filters}))
+            if late:  # a page from the middle
+                key = "task 8" if sort.endswith("title") else NOW + timedelta(seconds=TASKS / 2)
+                query = query.after(key, user_id)
+            plan = await _explain(connection, query, user_id)
+            where = f"{sort}, {name}{', later page' if late else ''}"
+            times[where] = plan["Execution Time"]
+            for node in _nodes(plan["Plan"]):
+                sorted_rows = sum(child["Actual Rows"] for child in node.get("Plans", []))
+                if node["Node Type"] == "Seq Scan" or (node["Node Type"] == "Sort" and sorted_rows > TASKS / 20):
+                    bad.append(f"{where}: {node['Node Type']} of {sorted_rows or node['Actual Rows']} rows")
+    slowest = sorted(times, key=lambda where: times[where])[-4:]
+    report(
+        f"list plans, {cache_mode}",
+        tasks=TASKS,
+        others=OTHERS,
+        median_ms=sorted(times.values())[len(times) // 2],
+        **{f"{where} ms": times[where] for where in slowest},
+    )
+    assert bad == []
+
+
+async def test_a_late_page_costs_what_the_first_one_costs(big_user: tuple[Database, UUID]) -> None:
+    """In blocks touched, which a busy machine does not change."""
+    database, user_id = big_user
+
+    async def blocks(query: TaskQuery) -> int:
+        statement, values = query.statement("*", user_id)
+        text = await connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.sql}", *values)
+        plan = json.loads(text)[0]["Plan"]
+        return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])
+
+    async with connected(database.url) as connection:
+        for sort in ("created_at", "updated_at"):
+            first = TaskQuery(ListParameters.model_validate({"sort": sort}))
+            late = first.after(NOW + timedelta(seconds=TASKS * 0.95), user_id)
+            assert await blocks(late) <= await blocks(first) * 2 + 20
+
+
+async def test_the_longest_titles_fit_into_their_index(database: Database) -> None:
+    """500 characters of four bytes that do not compress: PostgreSQL refuses index entries beyond 2,704 bytes."""
+    user_id = uuid4()
+    async with connected(database.url) as connection:
+        await connection.execute(
+            "INSERT INTO users (id, email, password_hash) VALUES ($1, $2, '')", user_id, str(user_id)
+        )
+        title = "".join(chr(0x1F300 + (n * 7919) % 700) for n in range(500))
+        await connection.execute("INSERT INTO tasks (id, user_id, title) VALUES ($1, $2, $3)", uuid4(), user_id, title)
+        assert await connection.fetchval("SELECT title FROM tasks WHERE user_id = $1", user_id) == title
