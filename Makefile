@@ -54,7 +54,8 @@ format: $(VENV)/.dev ## rewrite the code as the formatter wants it
 lock: $(VENV)/.dev ## renew requirements/*.txt from pyproject.toml
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
 	$(LOCK) -c requirements/runtime.txt --extra local pyproject.toml -o requirements/local.txt
-	$(LOCK) -c requirements/local.txt --extra local --group dev pyproject.toml -o requirements/dev.txt
+	$(LOCK) -c requirements/runtime.txt --extra tracing pyproject.toml -o requirements/tracing.txt
+	$(LOCK) -c requirements/local.txt -c requirements/tracing.txt --extra local --group dev pyproject.toml -o requirements/dev.txt
 
 include make/*.mk
 

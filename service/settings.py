@@ -58,7 +58,9 @@ class Settings(BaseSettings):
     login_attempts_per_minute: int = Field(10, ge=1, le=100_000)
     failed_logins_per_address_per_minute: int = Field(100, ge=1, le=100_000)
     signups_per_address_per_minute: int = Field(600, ge=1, le=100_000)
-    concurrent_requests_per_user: int = Field(64, ge=1, le=100_000)
+    concurrent_requests_per_user: int = Field(8, ge=1, le=100_000)
+    queued_requests_per_user: int = Field(100, ge=0, le=100_000)
+    server_timing: bool = False
 
     slo_latency_ms: int = Field(200, ge=1, le=60_000)
     drain_seconds: float = Field(3, ge=0, le=60)

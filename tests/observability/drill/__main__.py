@@ -12,8 +12,7 @@ from tests.observability.drill.faults import Scene
 from tests.observability.drill.picture import draw
 from tests.observability.drill.timeline import Board, Verdict, judge, play
 from tests.observability.live import watched
-from tests.support.database import Database
-from tests.support.database import ROOT
+from tests.support.database import ROOT, Database
 from tests.support.users import sign_up
 
 PICTURE = ROOT / "docs" / "images" / "drill.svg"
