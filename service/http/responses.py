@@ -24,7 +24,7 @@ class Response(HTTPResponse):
 
     @property
     def processed_headers(self) -> Iterator[tuple[bytes, bytes]]:
-        if self.body is not None:
+        if self.content_type is not None:
             self.headers.setdefault("content-type", self.content_type)
         return ((_name(name), str(value).encode("latin-1")) for name, value in self.headers.items())
 
