@@ -22,6 +22,10 @@ from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import Tracer
 
 SCHEMA_INTERVAL_SECONDS = 15.0
+PLANNER = (("random_page_cost", "1.1"), ("enable_bitmapscan", "off"))
+"""PostgreSQL takes a user's part of a table for far smaller than it is: it would collect all of it and sort, or read
+the whole table for a search. The index that has the order costs one page, however many tasks there are."""
+
 PURGE_INTERVAL_SECONDS = 300.0
 PURGE_PAUSE_SECONDS = 0.1
 
@@ -143,7 +147,7 @@ def pool_options(settings: Settings) -> PoolOptions:
         max_age=settings.db_connection_max_age_seconds,
         max_idle=settings.db_connection_max_idle_seconds,
         prepared=settings.db_pooler != "transaction",
-        server_settings=(name, *limits) if settings.db_pooler == "none" else (name,),
+        server_settings=(name, *limits, *PLANNER) if settings.db_pooler == "none" else (name,),
     )
 
 

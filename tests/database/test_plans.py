@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from service.lifecycle import PLANNER
 from service.tasks.paging import ListParameters, TaskQuery
 from tests.support.database import Database, connected
 from tests.support.drill import pick, report
@@ -86,7 +87,8 @@ async def test_no_order_or_filter_reads_the_table_or_sorts_the_user(
     database, user_id = big_user
     bad, times = [], {}
     async with connected(database.url) as connection:
-        await connection.execute(f"SET plan_cache_mode = {cache_mode}")
+        for name, value in (*PLANNER, ("plan_cache_mode", cache_mode)):
+            await connection.execute(f"SET {name} = {value}")
         for sort, (name, filters), late in itertools.product(SORTS, FILTERS.items(), (False, True)):
             query = TaskQuery(ListParameters.model_validate({"sort": sort, **filters}))
             if late:  # a page from the middle

@@ -15,7 +15,7 @@ from tests.support.database import Database, held, run_sql
 from tests.support.drill import eventually
 from tests.support.postgres import Postgres
 from tests.support.server import free_port, serve
-from tests.support.tools import require
+from tests.support.tools import tool
 from tests.support.users import sign_up
 
 SERVER_CONNECTIONS = 3
@@ -24,7 +24,7 @@ SERVER_CONNECTIONS = 3
 @contextmanager
 def _pgbouncer(server: Postgres) -> Iterator[int]:
     """Yields the port."""
-    binary, port = require("pgbouncer"), free_port()
+    binary, port = tool("pgbouncer", "apt-get install pgbouncer"), free_port()
     with tempfile.TemporaryDirectory(prefix="tasks-pgbouncer-") as folder:
         Path(folder).chmod(0o755)
         settings = Path(folder) / "pgbouncer.ini"

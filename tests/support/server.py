@@ -38,6 +38,7 @@ class Service:
             **(settings or {}),
         }
         self._log = Path(tempfile.mkstemp(prefix="tasks-service-", suffix=".log")[1])
+        self.root = ROOT
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -45,7 +46,7 @@ class Service:
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-W", "error::ResourceWarning", "-m", "service", "serve"],
-                cwd=ROOT,
+                cwd=self.root,
                 env=self.environment,
                 stdout=log,
                 stderr=log,
