@@ -26,7 +26,7 @@ class Response(HTTPResponse):
     def processed_headers(self) -> Iterator[tuple[bytes, bytes]]:
         if self.content_type is not None:
             self.headers.setdefault("content-type", self.content_type)
-        return ((_name(name), str(value).encode("latin-1")) for name, value in self.headers.items())
+        return ((_name(name), str(value).encode("utf-8", "surrogateescape")) for name, value in self.headers.items())
 
 
 @lru_cache(256)
