@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
+from hashlib import sha256
 
 from sanic.compat import Header
 
@@ -17,7 +17,7 @@ def task_tag(updated_at: datetime) -> str:
 
 
 def body_tag(body: bytes) -> str:
-    return f'"{blake2b(body, digest_size=12).hexdigest()}"'
+    return f'"{sha256(body).hexdigest()[:32]}"'
 
 
 def matching_times(headers: Header) -> list[datetime] | None:
