@@ -12,6 +12,9 @@ export PORT ADMIN_PORT
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-script-location
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
+# Chart, rendered manifests, dashboard and documents against what they are made from.
+CHECKS := tests/docs tests/packaging/test_chart_docs.py tests/packaging/test_kustomize.py tests/observability/test_dashboard.py
+
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,6 +47,7 @@ check: $(VENV)/.dev ## format, lint, types, migration drift, chart, docs
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m service migrate drift
+	@$(BIN)/python -m pytest -q $(CHECKS)
 
 .PHONY: format
 format: $(VENV)/.dev ## rewrite the code as the formatter wants it
@@ -54,7 +58,8 @@ format: $(VENV)/.dev ## rewrite the code as the formatter wants it
 lock: $(VENV)/.dev ## renew requirements/*.txt from pyproject.toml
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
 	$(LOCK) -c requirements/runtime.txt --extra local pyproject.toml -o requirements/local.txt
-	$(LOCK) -c requirements/local.txt --extra local --group dev pyproject.toml -o requirements/dev.txt
+	$(LOCK) -c requirements/runtime.txt --extra tracing pyproject.toml -o requirements/tracing.txt
+	$(LOCK) -c requirements/local.txt -c requirements/tracing.txt --extra local --group dev pyproject.toml -o requirements/dev.txt
 
 include make/*.mk
 

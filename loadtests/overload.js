@@ -14,7 +14,7 @@ import { pollAsync } from './lib/polling.js';
 import { seed, signUp } from './lib/session.js';
 import { ADMIN_URL, duration, number } from './lib/settings.js';
 import { correct } from './lib/slo.js';
-import { summary } from './lib/summary.js';
+import { summary, values } from './lib/summary.js';
 import { refused, served } from './lib/tasks.js';
 import { stamp } from './lib/windows.js';
 
@@ -48,6 +48,7 @@ export const options = experiment({
     // Were most of the arrivals served, it was no overload: the best goodput was measured too low.
     goodput_share: [`rate>=${KEPT / FACTOR}`, `rate<${2 / FACTOR}`],
     served_or_refused: ['rate==1'],
+    'http_req_failed{target:tasks}': ['rate==0'], // those too that k6 gave up before they could be judged
     refusal_ms: [`max<=${REFUSAL_MS}`],
     'dropped_iterations{scenario:ticks}': [`count<${0.01 * TICKS * SECONDS}`],
     ...correct,
@@ -102,9 +103,12 @@ function any(sessions) {
 
 function findings({ metrics, setup_data: { best } }) {
   const { passes, fails } = metrics.goodput_share.values;
-  const offered = (passes + fails) / SECONDS; // less than FACTOR times: k6 itself could not keep up
+  const sent = values(metrics, 'http_req_duration{target:tasks}').count || 0;
+  const offered = sent / SECONDS;
+  const unjudged = sent - passes - fails;
   return [
     `best goodput ${round(best)} a second; offered ${round(offered)} (${round(offered / best)} times), served ` +
       `${round(passes / SECONDS)} a second: ${((100 * passes) / SECONDS / best).toFixed(0)} % of the best`,
+    ...(unjudged > 0 ? [`k6 gave up ${unjudged} requests before it could judge them: it needs more cores than it has`] : []),
   ];
 }

@@ -34,6 +34,7 @@ export const options = experiment({
   thresholds: {
     ...objective(),
     'http_req_failed{target:accounts}': ['rate==0'],
+    'dropped_iterations{scenario:clients}': [`count<${0.01 * RATE * SECONDS}`],
     ...correct,
     ...(ADMIN_URL ? { resident_growth_mb: [`max<${GROWTH_MB}`] } : {}),
   },

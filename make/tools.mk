@@ -9,7 +9,7 @@ SYSTEM_TOOLS := nginx:nginx pgbouncer:pgbouncer prometheus:prometheus chromium:c
 	buildah:buildah runc:runc debootstrap:debootstrap
 
 .PHONY: tools
-tools: go-tools tools-k6 scanners system-tools ## helm, kustomize, scanners and what the drills need
+tools: go-tools tools-k6 trivy scanners system-tools ## helm, kustomize, scanners and what the drills need
 
 .PHONY: go-tools
 go-tools: $(addprefix $(TOOLS)/bin/,helm helm3 helm-docs kustomize crdcheck)
@@ -30,6 +30,13 @@ $(TOOLS)/bin/kustomize:
 
 $(TOOLS)/bin/crdcheck: $(wildcard tests/packaging/crdcheck/*)
 	cd tests/packaging/crdcheck && go build -o $@ .
+
+# Some ten minutes on two cores, the first time.
+.PHONY: trivy
+trivy: $(TOOLS)/bin/trivy
+
+$(TOOLS)/bin/trivy: tests/packaging/trivy/go.mod tests/packaging/trivy/go.sum
+	cd tests/packaging/trivy && GOEXPERIMENT=jsonv2 go build -o $@ github.com/aquasecurity/trivy/cmd/trivy
 
 .PHONY: scanners
 scanners: $(TOOLS)/scanners/.installed

@@ -21,7 +21,7 @@ from service.database import migrate
 from service.database.pool import Pool
 from service.http.docs import docs
 from service.http.errors import ProblemHandler
-from service.http.protocol import Observer
+from service.http.observer import Observer
 from service.http.requests import App, Request
 from service.http.shares import Shares
 from service.lifecycle import Lifecycle, pool_options
@@ -30,6 +30,7 @@ from service.tasks.paging import Cursors
 from service.tasks.routes import tasks
 from service.telemetry.admin import Readiness, create_admin_app
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import make_tracer
 
 BODY_BYTES_MAX = 64 * 1024
 HEADER_BYTES_MAX = 16 * 1024
@@ -45,8 +46,9 @@ def create_app(settings: Settings) -> App:
     commit = os.environ.get("TASKS_SERVICE_COMMIT", "unknown")
     metrics = Metrics(slo_latency_seconds=settings.slo_latency_ms / 1000, version=__version__, commit=commit)
     app = Sanic("tasks-service", config=_config(settings), request_class=Request, configure_logging=False)
-    shares = Shares(settings.concurrent_requests_per_user)
-    observer = Observer(app, metrics, shares)
+    shares = Shares(settings.concurrent_requests_per_user, settings.queued_requests_per_user)
+    tracer = make_tracer(__version__)
+    observer = Observer(app, metrics, shares, tracer)
     app.error_handler = ProblemHandler(observer)
 
     ctx = app.ctx
@@ -72,12 +74,14 @@ def create_app(settings: Settings) -> App:
     for blueprint in (sessions, account, well_known, tasks, docs):
         app.blueprint(blueprint)
     app.on_response(_common_headers)
+    if settings.server_timing:
+        app.on_response(_server_timing)
     # Only this one: the injection would put a signal into the way of every request, even unused.
     Extend(app, extensions=[HTTPExtension], built_in_extensions=False, config=_extensions(settings))
 
     readiness = Readiness(schema_expected=max((r.number for r in migrate.files()), default=0))
     admin = create_admin_app(metrics, readiness, version=__version__, commit=commit)
-    Lifecycle(app, admin, settings=settings, metrics=metrics, readiness=readiness)
+    Lifecycle(app, admin, settings=settings, metrics=metrics, readiness=readiness, tracer=tracer)
     return app
 
 
@@ -119,3 +123,8 @@ def _common_headers(request: SanicRequest, response: HTTPResponse) -> None:
     response.headers["X-Request-Id"] = request.id
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+
+
+def _server_timing(request: SanicRequest, response: HTTPResponse) -> None:
+    if (timing := getattr(request.ctx, "timing", None)) is not None:
+        response.headers["Server-Timing"] = timing.header()

@@ -19,6 +19,7 @@ from service.problems import Problem
 from service.settings import Settings
 from service.telemetry.admin import Readiness, watch_event_loop
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import Tracer
 
 SCHEMA_INTERVAL_SECONDS = 15.0
 PLANNER = (("random_page_cost", "1.1"), ("enable_bitmapscan", "off"))
@@ -40,11 +41,14 @@ APPLIED = Statement(
 class Lifecycle:
     """Owns everything that is opened at start and must be closed at the end."""
 
-    def __init__(self, app: App, admin: App, *, settings: Settings, metrics: Metrics, readiness: Readiness) -> None:
+    def __init__(
+        self, app: App, admin: App, *, settings: Settings, metrics: Metrics, readiness: Readiness, tracer: Tracer | None
+    ) -> None:
         self._admin = admin
         self._settings = settings
         self._metrics = metrics
         self._readiness = readiness
+        self._tracer = tracer
         self._tasks: list[asyncio.Task[None]] = []
         self._admin_server: AsyncioServer | None = None
         app.before_server_start(self.start)
@@ -86,6 +90,8 @@ class Lifecycle:
         app.ctx.passwords.close()
         if self._admin_server is not None:
             self._admin_server.close()
+        if self._tracer is not None:
+            self._tracer.shutdown()
         log.info("stopped")
 
     async def _open_admin(self) -> None:

@@ -58,7 +58,9 @@ class Settings(BaseSettings):
     login_attempts_per_minute: int = Field(10, ge=1, le=100_000)
     failed_logins_per_address_per_minute: int = Field(100, ge=1, le=100_000)
     signups_per_address_per_minute: int = Field(600, ge=1, le=100_000)
-    concurrent_requests_per_user: int = Field(64, ge=1, le=100_000)
+    concurrent_requests_per_user: int = Field(8, ge=1, le=100_000)
+    queued_requests_per_user: int = Field(100, ge=0, le=100_000)
+    server_timing: bool = False
 
     slo_latency_ms: int = Field(200, ge=1, le=60_000)
     drain_seconds: float = Field(3, ge=0, le=60)
@@ -146,6 +148,8 @@ def load_settings() -> Settings:
 
 def _masked(given: Mapping[str, Any], wrong: set[str]) -> list[str]:
     """What disagrees among the settings that are right in themselves: pydantic stops at those that are not."""
+    if not wrong:  # then they have been looked at
+        return []
     known_good = {name: Settings.model_fields[name].get_default() for name in wrong}
     if "database_url" in wrong:
         known_good["database_url"] = "postgresql://localhost"

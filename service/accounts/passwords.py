@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
 from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from service.problems import Overloaded
+from service.telemetry.timing import spent
 
 MEMORY_KIB = 19 * 1024
 THREADS = 2
@@ -54,7 +56,9 @@ class Passwords:
         if self._queued >= QUEUE_MAX:
             raise Overloaded
         self._queued += 1
+        started_at = perf_counter()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._queued -= 1
+            spent("auth", "auth.password", perf_counter() - started_at)

@@ -1,11 +1,13 @@
 """Who is calling: decided by the token alone; the path only has to agree."""
 
+from time import perf_counter
 from typing import cast
 
 from sanic import Request
 
 from service.accounts.tokens import BadToken, Principal
 from service.problems import Forbidden, Unauthorized
+from service.telemetry.timing import spent
 
 
 async def authenticate(request: Request) -> None:
@@ -14,12 +16,15 @@ async def authenticate(request: Request) -> None:
     scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     if scheme.lower() != "bearer" or not token:
         raise _refused(request, "no_token")
+    started_at = perf_counter()
     try:
         principal = await request.app.ctx.authenticator.verify(token.strip())
     except BadToken as error:
         raise _refused(request, error.reason) from error
+    finally:
+        spent("auth", "auth.token", perf_counter() - started_at)
     request.ctx.principal = principal
-    request.ctx.share.enter(principal.path_id)
+    await request.ctx.share.enter(principal.path_id)
 
 
 async def owner_of_path(request: Request) -> None:

@@ -14,6 +14,7 @@ from service.database import errors
 from service.database.connection import Connection, Connector, PoolOptions
 from service.problems import DatabaseUnavailable, PoolExhausted
 from service.telemetry.metrics import DatabaseMetrics
+from service.telemetry.timing import spent
 
 log = structlog.get_logger()
 
@@ -96,7 +97,9 @@ class Lender:
         try:
             return await self._wait()
         finally:
-            self._metrics.acquire_seconds.observe(monotonic() - asked_at)
+            waited = monotonic() - asked_at
+            self._metrics.acquire_seconds.observe(waited)
+            spent("pool", "pool.acquire", waited)
 
     def give_back(self, connection: Connection, error: BaseException | None = None) -> None:
         """Return what `acquire` lent; never awaits, so that no cancellation can come between.
@@ -123,6 +126,7 @@ class Lender:
 
     def observe(self, operation: str, seconds: float) -> None:
         self._metrics.query_seconds(operation).observe(seconds)
+        spent("db", operation, seconds)
 
     # Lending
 

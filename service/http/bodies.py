@@ -50,18 +50,26 @@ def parse(schema: type[B], request: Request, accepted: frozenset[str] = JSON) ->
 
 
 def invalid(error: ValidationError, body: bytes | None = None) -> Invalid | NotJson:
-    """What is wrong with a body, or with something that was never JSON (`body` is None)."""
+    """What is wrong with a body, or with the query's parameters (`body` is None)."""
     fault = None if body is None else _broken(body)
     if fault is not None:
         return fault
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     if faults[0]["type"] == "json_invalid":  # nested deeper than pydantic goes
         return NotJson()
-    return Invalid([_fault(tuple(f["loc"]), f["msg"], f["type"]) for f in faults])
+    where = _parameter if body is None else _pointer
+    return Invalid([_fault(where(tuple(f["loc"])), f["msg"], f["type"]) for f in faults])
 
 
-def _fault(location: tuple[int | str, ...], message: str, code: str) -> FieldError:
-    pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+def _parameter(location: tuple[int | str, ...]) -> str:
+    return str(location[0]) if location else ""
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+
+
+def _fault(pointer: str, message: str, code: str) -> FieldError:
     pointer = pointer.encode("utf-8", "replace").decode()[:200]
     return {"pointer": pointer, "message": message, "code": _CODES.get(code, code)}
 

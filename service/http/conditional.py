@@ -2,11 +2,11 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
+from hashlib import sha256
 
 from sanic.compat import Header
 
-_TAG = re.compile(r'\s*(W/)?("[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|$)')
+_TAG = re.compile(r'(?:^|,)\s*(W/)?("[\x21\x23-\x7e\x80-\xff]*")\s*(?=,|$)')
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -17,7 +17,7 @@ def task_tag(updated_at: datetime) -> str:
 
 
 def body_tag(body: bytes) -> str:
-    return f'"{blake2b(body, digest_size=12).hexdigest()}"'
+    return f'"{sha256(body).hexdigest()[:32]}"'
 
 
 def matching_times(headers: Header) -> list[datetime] | None:

@@ -1,6 +1,7 @@
 """Every exception that leaves a handler, Sanic's own among them, becomes a problem document here."""
 
 from contextlib import suppress
+from time import perf_counter
 
 import structlog
 from sanic import HTTPResponse, Request
@@ -10,8 +11,9 @@ from sanic.handlers import ErrorHandler
 
 from service import problems
 from service.database import errors
-from service.http.protocol import Observer
+from service.http.observer import Observer
 from service.problems import Problem
+from service.telemetry.timing import Timing
 
 log = structlog.get_logger()
 
@@ -37,7 +39,7 @@ class ProblemHandler(ErrorHandler):
         if problem.status == problems.Unexpected.status:
             log.error("unexpected_error", request_id=request.id, exc_info=exception)
         if request.method == "NONE":  # the head of the request was unreadable: no handler ever saw it
-            self._observer.record(request, problem.status, 0.0)
+            self._observer.record(request, problem.status, Timing(perf_counter()))
         if problem.status == problems.MethodNotAllowed.status and "Allow" not in problem.headers:
             problem.headers["Allow"] = ", ".join(_allowed(request))
         return problems.render(problem, str(request.id))

@@ -24,9 +24,9 @@ class Response(HTTPResponse):
 
     @property
     def processed_headers(self) -> Iterator[tuple[bytes, bytes]]:
-        if self.body is not None:
+        if self.content_type is not None:
             self.headers.setdefault("content-type", self.content_type)
-        return ((_name(name), str(value).encode("latin-1")) for name, value in self.headers.items())
+        return ((_name(name), str(value).encode("utf-8", "surrogateescape")) for name, value in self.headers.items())
 
 
 @lru_cache(256)

@@ -1,14 +1,73 @@
-"""One user's share of a process: so many requests at once, and no more, or one noisy client would starve the others."""
+"""Fair shares of a process: while several users want something, one of them gets so many requests at once and no more.
+
+A user who is alone may have everything. One who is not, and asks for more than a share, waits in a queue of their own:
+the others overtake it. Without this, one client with fifty connections would be as long a queue for everybody else.
+"""
+
+import asyncio
+from collections import deque
 
 from service.problems import TooManyRequests
+
+
+class _User:
+    __slots__ = ("queue", "running")
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.queue: deque[asyncio.Future[None]] = deque()
 
 
 class Shares:
     """Counts in this process alone: it guards this process's pool and event loop."""
 
-    def __init__(self, maximum: int) -> None:
-        self.maximum = maximum
-        self.running: dict[str, int] = {}
+    def __init__(self, running_max: int, queued_max: int) -> None:
+        self._running_max = running_max
+        self._queued_max = queued_max
+        self._users: dict[str, _User] = {}
+
+    async def enter(self, name: str) -> None:
+        """Wait for one's turn. Raises TooManyRequests when the user's own queue is full."""
+        user = self._users.get(name)
+        if user is None:
+            user = self._users[name] = _User()
+        if self._has_room(user):
+            user.running += 1
+        else:
+            await self._queue(name, user)
+
+    def leave(self, name: str) -> None:
+        user = self._users[name]
+        user.running -= 1
+        if user.running == 0 and not user.queue:
+            del self._users[name]
+        self._wake(user)
+        if len(self._users) == 1:
+            self._wake(*self._users.values())  # alone now: the share no longer binds
+
+    def _has_room(self, user: _User) -> bool:
+        return user.running < self._running_max or len(self._users) == 1
+
+    async def _queue(self, name: str, user: _User) -> None:
+        if len(user.queue) >= self._queued_max:
+            raise TooManyRequests(retry_after=1)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        user.queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn in user.queue:
+                user.queue.remove(turn)
+            else:
+                self.leave(name)  # it was called up in the very moment it left: the next one goes instead
+            raise
+
+    def _wake(self, user: _User) -> None:
+        while user.queue and self._has_room(user):
+            turn = user.queue.popleft()
+            if not turn.done():
+                user.running += 1
+                turn.set_result(None)
 
 
 class Share:
@@ -21,22 +80,14 @@ class Share:
         self._user: str | None = None
         self._over = False
 
-    def enter(self, user: str) -> None:
+    async def enter(self, user: str) -> None:
         """Raises TooManyRequests. Does nothing once the request is over: Sanic runs middleware for late errors too."""
         if self._over or self._user is not None:
             return
-        running = self._shares.running.get(user, 0)
-        if running >= self._shares.maximum:
-            raise TooManyRequests(retry_after=1)
-        self._shares.running[user] = running + 1
+        await self._shares.enter(user)
         self._user = user
 
     def leave(self) -> None:
         self._over = True
-        if self._user is None:
-            return
-        running = self._shares.running[self._user] - 1
-        if running:
-            self._shares.running[self._user] = running
-        else:
-            del self._shares.running[self._user]
+        if self._user is not None:
+            self._shares.leave(self._user)

@@ -86,7 +86,9 @@ class ListParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     limit: Annotated[int, Field(strict=True, ge=1, le=LIMIT_MAX), BeforeValidator(_number)] = LIMIT_DEFAULT
-    cursor: Annotated[str, Field(max_length=CURSOR_MAX, pattern="^[A-Za-z0-9_-]+$")] | None = None
+    cursor: Annotated[str, Field(max_length=CURSOR_MAX, json_schema_extra={"pattern": "^[A-Za-z0-9_-]+$"})] | None = (
+        None
+    )
     sort: Sort = "-created_at"
     completed: Annotated[bool, Field(strict=True), BeforeValidator(_boolean)] | None = None
     q: Annotated[str, Field(min_length=1, max_length=SEARCH_MAX), AfterValidator(storable)] | None = None

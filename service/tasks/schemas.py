@@ -1,5 +1,6 @@
 """What clients send to and get from the task routes."""
 
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -53,22 +54,28 @@ def parse_task_id(text: str) -> UUID:
     raise Invalid.field("task_id", "This is not a UUID", "uuid")
 
 
-def task_document(row: asyncpg.Record, user_id: str) -> dict[str, object]:
-    """The seven fields of a task; times as RFC 3339 in UTC with all six decimals."""
-    return {
-        "id": str(row["id"]),
-        "user_id": user_id,
-        "title": row["title"],
-        "description": row["description"],
-        "completed": row["completed"],
-        "created_at": row["created_at"].isoformat(timespec="microseconds")[:-6] + "Z",
-        "updated_at": row["updated_at"].isoformat(timespec="microseconds")[:-6] + "Z",
-    }
-
-
 def render_task(row: asyncpg.Record, user_id: str) -> bytes:
-    return orjson.dumps(task_document(row, user_id))
+    return orjson.dumps(_document(row, user_id), option=orjson.OPT_UTC_Z)
 
 
 def render_tasks(rows: list[asyncpg.Record], user_id: str) -> bytes:
-    return orjson.dumps([task_document(row, user_id) for row in rows])
+    return orjson.dumps([_document(row, user_id) for row in rows], option=orjson.OPT_UTC_Z)
+
+
+def _document(row: asyncpg.Record, user_id: str) -> dict[str, object]:
+    """The seven fields of a task, from a row in the order of `store.FIELDS`."""
+    task_id, title, description, completed, created_at, updated_at = row
+    return {
+        "id": str(task_id),
+        "user_id": user_id,
+        "title": title,
+        "description": description,
+        "completed": completed,
+        # orjson writes RFC 3339 five times as fast as isoformat(), but leaves out a fraction of zero.
+        "created_at": created_at if created_at.microsecond else _rfc3339(created_at),
+        "updated_at": updated_at if updated_at.microsecond else _rfc3339(updated_at),
+    }
+
+
+def _rfc3339(value: datetime) -> str:
+    return value.isoformat(timespec="microseconds")[:-6] + "Z"

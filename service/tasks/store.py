@@ -12,7 +12,7 @@ from service.problems import PreconditionFailed, TaskNotFound, Unauthorized
 from service.tasks.paging import TaskQuery
 from service.tasks.schemas import NewTask, TaskPatch, TaskReplacement
 
-_FIELDS = "id, title, description, completed, created_at, updated_at"
+FIELDS = "id, title, description, completed, created_at, updated_at"
 
 # Strictly later than before, even when two changes share a microsecond or the clock went back.
 _NEXT = "GREATEST(clock_timestamp(), updated_at + interval '1 microsecond')"
@@ -22,22 +22,22 @@ _MINE = "id = $1 AND user_id = $2 AND ($3::timestamptz[] IS NULL OR updated_at =
 
 INSERT = Statement(
     "task_insert",
-    f"INSERT INTO tasks (id, user_id, title, description) VALUES ($1, $2, $3, $4) RETURNING {_FIELDS}",  # noqa: S608
+    f"INSERT INTO tasks (id, user_id, title, description) VALUES ($1, $2, $3, $4) RETURNING {FIELDS}",  # noqa: S608
 )
-SELECT = Statement("task_select", f"SELECT {_FIELDS} FROM tasks WHERE id = $1 AND user_id = $2", reads=True)  # noqa: S608
+SELECT = Statement("task_select", f"SELECT {FIELDS} FROM tasks WHERE id = $1 AND user_id = $2", reads=True)  # noqa: S608
 REPLACE = Statement(
     "task_replace",
     f"UPDATE tasks SET title = $4, description = CASE WHEN $5 THEN $6 ELSE description END, updated_at = {_NEXT}"  # noqa: S608
-    f" WHERE {_MINE} RETURNING {_FIELDS}",
+    f" WHERE {_MINE} RETURNING {FIELDS}",
 )
 PATCH = Statement(
     "task_patch",
     "UPDATE tasks SET title = COALESCE($4, title), description = CASE WHEN $5 THEN $6 ELSE description END,"  # noqa: S608
-    f" completed = COALESCE($7, completed), updated_at = {_NEXT} WHERE {_MINE} RETURNING {_FIELDS}",
+    f" completed = COALESCE($7, completed), updated_at = {_NEXT} WHERE {_MINE} RETURNING {FIELDS}",
 )
 TOGGLE = Statement(
     "task_toggle",
-    f"UPDATE tasks SET completed = NOT completed, updated_at = {_NEXT} WHERE {_MINE} RETURNING {_FIELDS}",  # noqa: S608
+    f"UPDATE tasks SET completed = NOT completed, updated_at = {_NEXT} WHERE {_MINE} RETURNING {FIELDS}",  # noqa: S608
 )
 DELETE = Statement("task_delete", f"DELETE FROM tasks WHERE {_MINE} RETURNING id")  # noqa: S608
 
@@ -68,7 +68,7 @@ class TaskStore:
 
     async def page(self, query: TaskQuery) -> list[asyncpg.Record]:
         """The page, and one row more when there is a next page."""
-        statement, arguments = query.statement(_FIELDS, self._user_id)
+        statement, arguments = query.statement(FIELDS, self._user_id)
         return await self._db.fetch(statement, *arguments)
 
     async def count(self, query: TaskQuery) -> int:

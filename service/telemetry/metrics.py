@@ -1,5 +1,6 @@
 """Every metric: its name, its help, its labels (closed sets only), and nothing about who sets it."""
 
+from bisect import bisect_left
 from collections.abc import Callable
 from platform import python_version
 
@@ -15,8 +16,21 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from service.telemetry.timing import Timing
+
 _FINE = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 _REQUEST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class _Histogram(Histogram):
+    """prometheus_client's, with its bucket found by bisection: several are observed for every request."""
+
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
+        if exemplar is not None:
+            super().observe(amount, exemplar)
+            return
+        self._sum.inc(amount)
+        self._buckets[bisect_left(self._upper_bounds, amount)].inc(1)
 
 
 class DatabaseMetrics:
@@ -30,7 +44,7 @@ class DatabaseMetrics:
         self.waiting_requests = Gauge(
             "db_pool_waiting_requests", "Requests waiting for a connection", registry=registry
         )
-        self.acquire_seconds = Histogram(
+        self.acquire_seconds = _Histogram(
             "db_pool_acquire_seconds", "Wait for a connection", buckets=_FINE, registry=registry
         )
         self.acquire_timeouts = Counter(
@@ -43,7 +57,7 @@ class DatabaseMetrics:
             ["reason"],
             registry=registry,
         )
-        self._query_seconds = Histogram(
+        self._query_seconds = _Histogram(
             "db_query_seconds",
             "Time of one statement, without the wait for a connection",
             ["operation"],
@@ -86,7 +100,7 @@ class Metrics:
         Gauge("http_requests_in_progress", "Requests being answered right now", registry=registry).set_function(
             lambda: self.in_progress
         )
-        self._request_seconds = Histogram(
+        self._request_seconds = _Histogram(
             "http_request_duration_seconds",
             "Time from a request's head to its answer",
             ["method", "route", "status"],
@@ -94,6 +108,14 @@ class Metrics:
             registry=registry,
         )
         self._by_request: dict[tuple[str, str, int], Histogram] = {}
+        phases = _Histogram(
+            "http_request_phase_seconds",
+            "Time of a request spent on authentication, on the wait for a connection, on statements and on the rest",
+            ["phase"],
+            buckets=_FINE,
+            registry=registry,
+        )
+        self._auth, self._pool, self._db, self._app = (phases.labels(p) for p in ("auth", "pool", "db", "app"))
         self.auth_failures = Counter(
             "auth_failures_total", "Requests refused because of who asked", ["reason"], registry=registry
         )
@@ -107,7 +129,7 @@ class Metrics:
             "limited",
         ):
             self.auth_failures.labels(reason)
-        self.event_loop_lag_seconds = Histogram(
+        self.event_loop_lag_seconds = _Histogram(
             "event_loop_lag_seconds", "How late the event loop ran a timer", buckets=_FINE, registry=registry
         )
         self._schema_revision = Gauge("schema_revision", "Number of the schema's revision", ["kind"], registry=registry)
@@ -121,6 +143,12 @@ class Metrics:
         if child is None:
             child = self._by_request[key] = self._request_seconds.labels(*key)
         return child
+
+    def phases(self, timing: Timing, seconds: float) -> None:
+        self._auth.observe(timing.auth)
+        self._pool.observe(timing.pool)
+        self._db.observe(timing.db)
+        self._app.observe(timing.app(seconds))
 
     def schema_revision(self, *, applied: int, expected: int) -> None:
         self._schema_revision.labels("applied").set(applied)

@@ -1,7 +1,7 @@
 """Where one request's time goes: what its way through the code reports here ends in metrics, log, header and trace."""
 
 from contextvars import ContextVar
-from time import time_ns
+from time import perf_counter, time_ns
 from typing import Literal, Protocol
 
 Phase = Literal["auth", "pool", "db"]
@@ -16,14 +16,17 @@ class SpanSink(Protocol):
 class Timing:
     """Seconds of one request by phase; what remains of its whole is the application's own."""
 
-    __slots__ = ("auth", "db", "pool", "spans")
+    __slots__ = ("auth", "db", "pool", "spans", "started_at")
 
-    def __init__(self, spans: SpanSink | None = None) -> None:
+    def __init__(self, started_at: float, spans: SpanSink | None = None) -> None:
+        """`started_at` is a reading of `perf_counter`."""
+        self.started_at = started_at
         self.auth = self.pool = self.db = 0.0
         self.spans = spans
 
-    def header(self, seconds: float) -> str:
-        """`Server-Timing`, in milliseconds; `seconds` is how long the request has taken so far."""
+    def header(self) -> str:
+        """`Server-Timing`, in milliseconds, of the request so far."""
+        seconds = perf_counter() - self.started_at
         phases = {"auth": self.auth, "pool": self.pool, "db": self.db, "app": self.app(seconds)}
         return ", ".join(f"{name};dur={value * 1000:.2f}" for name, value in phases.items())
 

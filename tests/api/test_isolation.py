@@ -96,8 +96,8 @@ def test_another_users_path_is_the_same_403_whoever_it_is(
 def test_no_list_shows_anothers_tasks(user: User, other_user: User) -> None:
     mine, theirs = user.create("common title"), other_user.create("common title")
     for query in ({}, {"q": "common"}, {"sort": "title"}, {"completed": "false"}, {"limit": 500}):
-        assert user.list(**query) == [mine]  # type: ignore[arg-type]
-        assert other_user.list(**query) == [theirs]  # type: ignore[arg-type]
+        assert user.list(**query) == [mine]
+        assert other_user.list(**query) == [theirs]
     assert user.http.get(user.tasks, headers={"Prefer": "count=exact"}).headers["x-total-count"] == "1"
 
 

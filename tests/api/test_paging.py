@@ -169,5 +169,5 @@ def test_a_cursor_changed_in_any_place_is_a_422(user: User, database: Database) 
         "." + cursor,
     ):
         response = user.http.get(user.tasks, params={"cursor": text})
-        assert faults(response) == {("cursor", "cursor")}, text
+        assert {pointer for pointer, _ in faults(response)} == {"cursor"}, text
     assert user.http.get(user.tasks, params={"cursor": cursor}).status_code == 200

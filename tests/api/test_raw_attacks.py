@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -225,6 +226,11 @@ def test_nothing_of_all_this_was_our_fault(service: Service, victim: User) -> No
     """No attack leaves a 5xx, an unexpected error or a library's complaint in the log."""
     for attack in (*SMUGGLING.values(), *HEADS.values()):
         exchange(service, bytes_of(attack, victim) + SENTINEL)
+    exchange(service, request("GET", "/nowhere", "X-Request-Id: the-last-attack", "Connection: close"))
+    deadline = time.monotonic() + 5
+    while "the-last-attack" not in service.log():  # lines may reach the log a moment after their answer
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     events = [json.loads(line) for line in service.log().splitlines()]
     assert [event for event in events if event.get("status", 0) >= 500] == []
     assert [event for event in events if event["level"] in ("error", "critical")] == []

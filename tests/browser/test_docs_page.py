@@ -22,6 +22,7 @@ _FLAGS = [
     "--no-first-run",
     "--no-sandbox",
 ]
+_PATIENCE_MS = 30_000  # the browser shares its processors with the rest of the suite
 
 
 class Visit:
@@ -67,6 +68,7 @@ def execute(operation: Locator, body: dict[str, Any]) -> tuple[str, Any]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = tool("chromium")
+    expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
         yield started
@@ -76,7 +78,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def visit(browser: Browser, service: Service) -> Iterator[Visit]:
     page = browser.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(_PATIENCE_MS)
     visit = Visit(page)
     page.goto(f"{service.url}/docs")
     yield visit

@@ -25,8 +25,10 @@ def test_every_setting_stands_in_the_documentation_with_its_default() -> None:
 
 
 def _shown(default: object) -> str:
-    if default in (None, ""):
+    if default in {None, ""}:
         return "none"
+    if isinstance(default, bool):
+        return str(default).lower()
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 

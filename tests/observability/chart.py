@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from tests.support.tools import ROOT, succeed, tool
+from tests.support.database import ROOT
+from tests.support.tools import succeed, tool
 
 CHART = ROOT / "helm" / "tasks-service"
 NAMESPACE = "prod"

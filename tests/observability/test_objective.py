@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from helm.dashboard.assembly import CONSTANTS
 from loadtests.run import objective
 from tests.observability.chart import CHART, Rendered, queries, render
-from tests.support.tools import ROOT
+from tests.support.database import ROOT
 
 LOADTESTS = ROOT / "loadtests"
 

@@ -17,8 +17,8 @@ from tests.observability import clients
 from tests.observability.chart import NAMESPACE, POD, Rendered, queries
 from tests.observability.live import Prometheus, Sample, Stack, watched
 from tests.observability.promql import filled, selectors
-from tests.support.database import Database
-from tests.support.tools import ROOT, run, tool
+from tests.support.database import ROOT, Database
+from tests.support.tools import run, tool
 from tests.support.users import sign_up
 
 LOAD_SECONDS = 5.0

@@ -9,7 +9,8 @@ import yaml
 
 from tests.observability.chart import Rendered, render
 from tests.observability.promql import selectors
-from tests.support.tools import ROOT, tool
+from tests.support.database import ROOT
+from tests.support.tools import tool
 
 CASES = Path(__file__).parent / "alerts"
 RUNBOOKS = ROOT / "docs" / "runbooks"

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from tests.support.tools import ROOT, run, succeed, tool
+from tests.support.database import ROOT
+from tests.support.tools import run, succeed, tool
 
 CHART = ROOT / "helm" / "tasks-service"
 VALUES_FILES = sorted(path.name for path in (CHART / "ci").glob("*.yaml"))

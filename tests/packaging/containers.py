@@ -13,8 +13,9 @@ import httpx
 
 from service.database.embedded import EmbeddedPostgres
 from tests.packaging.chart import Manifest, render, the
+from tests.support.database import ROOT
 from tests.support.server import free_port
-from tests.support.tools import ROOT, missing, root_user, succeed, tool
+from tests.support.tools import missing, root_user, succeed, tool
 
 BASE = "localhost/tasks-service-test-base:latest"
 IMAGE = "localhost/tasks-service-test:latest"

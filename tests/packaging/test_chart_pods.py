@@ -32,6 +32,14 @@ def test_every_setting_of_the_service_reaches_the_container() -> None:
     assert missing == set()
 
 
+def test_addresses_are_believed_only_from_our_own_proxy() -> None:
+    trusted = {
+        name: the(render(name), "ConfigMap", "api")["data"]["TRUSTED_PROXIES"]
+        for name in ("default.yaml", "ingress.yaml", "gateway.yaml", "everything.yaml")
+    }
+    assert trusted == {"default.yaml": "0", "ingress.yaml": "1", "gateway.yaml": "1", "everything.yaml": "2"}
+
+
 def test_defaults_of_chart_and_service_are_the_same() -> None:
     settings = the(render(), "ConfigMap", "api")["data"]
 

@@ -111,12 +111,19 @@ def _group(manifest: Manifest) -> str:
 def _schemas(version: str) -> tuple[Any, "Registry[Any]"]:
     folder = files("kubernetes_validate") / "kubernetes-json-schema" / f"v{version}.0-local-strict"
     definitions = json.loads((folder / "_definitions.json").read_text())
-    return folder, Registry().with_resource("", Resource.from_contents(definitions))
+    # Crawled here, once: otherwise every reference would go through a megabyte of definitions again.
+    return folder, Registry().with_resource(definitions["$id"], Resource.from_contents(definitions)).crawl()
 
 
 def _validator(version: str, manifest: Manifest) -> Draft202012Validator:
-    folder, registry = _schemas(version)
     group, _, api = str(manifest["apiVersion"]).rpartition("/")
-    name = "-".join(part for part in (manifest["kind"].lower(), group.split(".")[0], api) if part)
+    return _validator_of(
+        version, "-".join(part for part in (manifest["kind"].lower(), group.split(".")[0], api) if part)
+    )
+
+
+@cache
+def _validator_of(version: str, name: str) -> Draft202012Validator:
+    folder, registry = _schemas(version)
     schema = json.loads((folder / f"{name}.json").read_text())
     return Draft202012Validator(schema, registry=registry)

@@ -8,7 +8,8 @@ from types import ModuleType
 import pytest
 
 from tests.packaging.chart import Manifest, of_kind, parse, the
-from tests.support.tools import ROOT, succeed, tool
+from tests.support.database import ROOT
+from tests.support.tools import succeed, tool
 
 K8S = ROOT / "k8s"
 OVERLAYS = sorted(path.stem for path in (K8S / "values").glob("*.yaml") if path.stem != "base")

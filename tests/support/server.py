@@ -76,6 +76,8 @@ class Service:
                 self.process.wait()
 
     def log(self) -> str:
+        """All that it has logged; lines go out a tenth of a second late."""
+        time.sleep(0.2)
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def metrics(self) -> str:

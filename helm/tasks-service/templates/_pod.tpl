@@ -3,6 +3,10 @@
 {{/* Settings that are no secrets, for the ConfigMap. */}}
 {{- define "tasks-service.settings" -}}
 ADMIN_PORT: {{ .Values.server.adminPort | int | quote }}
+CONCURRENT_REQUESTS_PER_USER: {{ .Values.limits.concurrentRequestsPerUser | int | quote }}
+{{- with .Values.server.corsOrigins }}
+CORS_ORIGINS: {{ join "," . | quote }}
+{{- end }}
 DB_CONNECT_TIMEOUT_SECONDS: {{ .Values.database.connectTimeoutSeconds | quote }}
 DB_CONNECTION_MAX_AGE_SECONDS: {{ .Values.database.pool.maxAgeSeconds | int64 | quote }}
 DB_CONNECTION_MAX_IDLE_SECONDS: {{ .Values.database.pool.maxIdleSeconds | int64 | quote }}
@@ -12,18 +16,31 @@ DB_POOL_MAX: {{ .Values.database.pool.max | int | quote }}
 DB_POOL_MIN: {{ .Values.database.pool.min | int | quote }}
 DB_STATEMENT_TIMEOUT_SECONDS: {{ .Values.database.statementTimeoutSeconds | quote }}
 DRAIN_SECONDS: {{ .Values.server.drainSeconds | quote }}
+FAILED_LOGINS_PER_ADDRESS_PER_MINUTE: {{ .Values.limits.failedLoginsPerAddressPerMinute | int | quote }}
 HOST: {{ .Values.server.host | quote }}
 JWT_ACCESS_TTL_SECONDS: {{ .Values.auth.accessTtlSeconds | int64 | quote }}
 JWT_AUDIENCE: {{ .Values.auth.audience | quote }}
 JWT_ISSUER: {{ .Values.auth.issuer | quote }}
 JWT_REFRESH_TTL_SECONDS: {{ .Values.auth.refreshTtlSeconds | int64 | quote }}
+LOGIN_ATTEMPTS_PER_MINUTE: {{ .Values.limits.loginAttemptsPerMinute | int | quote }}
 LOG_FORMAT: {{ .Values.log.format }}
 LOG_LEVEL: {{ .Values.log.level }}
 {{- with .Values.auth.oidcIssuer }}
 OIDC_ISSUER: {{ . | quote }}
 {{- end }}
 PORT: {{ .Values.server.port | int | quote }}
+SIGNUPS_PER_ADDRESS_PER_MINUTE: {{ .Values.limits.signupsPerAddressPerMinute | int | quote }}
 SLO_LATENCY_MS: {{ .Values.slo.latencyMs | int | quote }}
+TRUSTED_PROXIES: {{ include "tasks-service.trustedProxies" . | quote }}
+{{- end -}}
+
+{{/* Our own Ingress or Gateway is one proxy. Too many would let clients choose the address they are limited by. */}}
+{{- define "tasks-service.trustedProxies" -}}
+{{- if kindIs "invalid" .Values.server.trustedProxies -}}
+{{- ternary 1 0 (or .Values.ingress.enabled .Values.httpRoute.enabled) -}}
+{{- else -}}
+{{- int .Values.server.trustedProxies -}}
+{{- end -}}
 {{- end -}}
 
 {{/* DATABASE_URL. Takes (dict "ctx" . "direct" true); direct goes round a pooler. */}}

@@ -12,8 +12,7 @@ from tests.observability.drill.faults import Scene
 from tests.observability.drill.picture import draw
 from tests.observability.drill.timeline import Board, Verdict, judge, play
 from tests.observability.live import watched
-from tests.support.database import Database
-from tests.support.tools import ROOT
+from tests.support.database import ROOT, Database
 from tests.support.users import sign_up
 
 PICTURE = ROOT / "docs" / "images" / "drill.svg"
@@ -21,6 +20,7 @@ SETTINGS = {
     "DB_POOL_MIN": "4",
     "DB_POOL_MAX": "4",
     "DB_POOL_ACQUIRE_TIMEOUT_SECONDS": "0.5",
+    "CONCURRENT_REQUESTS_PER_USER": "100",  # one user stands for many
     "LOG_LEVEL": "warning",
 }
 

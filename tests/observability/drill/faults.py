@@ -13,8 +13,8 @@ from tests.observability.clients import crowd, tasks_locked
 from tests.observability.live import Stack
 from tests.support.users import User
 
-SEARCHERS = 90
-ROWS_TO_SEARCH = 4_000
+SEARCHERS = 60
+ROWS_TO_SEARCH = 15_000
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,83 @@
+"""The commands, and when the server refuses to start."""
+
+import json
+import socket
+import subprocess
+
+import pytest
+
+from service import __version__
+from tests.support.database import Database, run_command
+from tests.support.server import SECRET, free_port
+
+GOOD_URL = "postgresql://nobody:hunter2@127.0.0.1:1/none"
+
+
+def serve(**env: str) -> subprocess.CompletedProcess[str]:
+    """`serve`, which has to end by itself."""
+    ports = {"PORT": str(free_port()), "ADMIN_PORT": str(free_port()), "HOST": "127.0.0.1"}
+    return run_command("serve", check=False, **{**ports, **env})
+
+
+def test_no_server_on_a_missing_schema(empty_database: Database) -> None:
+    ended = serve(DATABASE_URL=empty_database.url, JWT_SECRET=SECRET)
+    assert ended.returncode == 1
+    assert "python -m service migrate upgrade" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_every_mistake_in_the_settings_is_named_at_once() -> None:
+    ended = serve(
+        DATABASE_URL="mysql://root:hunter2@db/x",
+        JWT_SECRET="too short",
+        PORT="http",
+        DB_POOL_MAX="0",
+        LOG_LEVEL="loud",
+        JWT_ACCESS_TTL_SECONDS="-1",
+    )
+    assert ended.returncode == 1
+    lines = [line.strip().partition(":")[0] for line in ended.stderr.splitlines()[1:]]
+    assert lines == sorted(["DATABASE_URL", "JWT_SECRET", "PORT", "DB_POOL_MAX", "LOG_LEVEL", "JWT_ACCESS_TTL_SECONDS"])
+    assert "hunter2" not in ended.stderr + ended.stdout
+    assert "too short" not in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_an_empty_environment_is_told_what_it_needs() -> None:
+    ended = run_command("serve")
+    assert ended.returncode == 1
+    assert "DATABASE_URL: is required" in ended.stderr
+    assert "JWT_SECRET: is required unless JWT_PRIVATE_KEY is given" in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["PORT", "ADMIN_PORT"])
+def test_no_server_on_a_port_that_is_taken(database: Database, name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = serve(DATABASE_URL=database.url, JWT_SECRET=SECRET, **{name: str(port)})
+    assert ended.returncode == 1
+    assert f"127.0.0.1:{port}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_openapi_prints_the_document_without_any_setting() -> None:
+    ended = run_command("openapi", check=True)
+    document = json.loads(ended.stdout)
+    assert document["openapi"].startswith("3.1")
+    assert document["info"]["version"] == __version__
+    assert "/api/{user_id}/tasks" in document["paths"]
+
+
+@pytest.mark.parametrize("command", [["migrate", "check"], ["migrate", "upgrade"], ["migrate", "history"]])
+def test_migrations_need_a_database_and_nothing_else(command: list[str]) -> None:
+    ended = run_command(*command)
+    assert ended.returncode == 1
+    assert "DATABASE_URL: is required" in ended.stderr
+    assert "JWT" not in ended.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["migrate"], ["migrate", "sideways"], ["serve", "--fast"]])
+def test_a_command_that_does_not_exist_is_a_usage_error(arguments: list[str]) -> None:
+    ended = run_command(*arguments)
+    assert ended.returncode == 2
+    assert "usage: tasks-service" in ended.stderr

@@ -1,0 +1,141 @@
+"""Methods, media types and headers: HTTP to the letter."""
+
+import httpx
+import pytest
+
+from tests.support.problems import assert_problem
+from tests.support.users import User
+
+UNKNOWN = "01890a5d-ac96-774b-bcce-b302099a8057"
+ALLOWED = {
+    "/api/auth/signup": {"POST"},
+    "/api/auth/login": {"POST"},
+    "/api/auth/refresh": {"POST"},
+    "/api/auth/logout": {"POST"},
+    "/api/auth/me": {"GET", "HEAD", "DELETE"},
+    "/api/auth/password": {"PUT"},
+    "/.well-known/jwks.json": {"GET", "HEAD"},
+    "/openapi.json": {"GET", "HEAD"},
+    "{tasks}": {"GET", "HEAD", "POST"},
+    "{tasks}/" + UNKNOWN: {"GET", "HEAD", "PUT", "PATCH", "DELETE"},
+    "{tasks}/" + UNKNOWN + "/complete": {"PATCH"},
+}
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"}
+
+
+def methods(header: str) -> set[str]:
+    return {method.strip() for method in header.split(",")}
+
+
+@pytest.mark.parametrize("path", ALLOWED)
+def test_a_method_that_is_not_supported_is_a_405_that_lists_the_others(idle_user: User, path: str) -> None:
+    target = path.format(tasks=idle_user.tasks)
+    for method in sorted(METHODS - ALLOWED[path]):
+        response = idle_user.http.request(method, target)
+        assert response.status_code == 405, method
+        if method != "HEAD":
+            assert_problem(response, 405, "method_not_allowed")
+        assert methods(response.headers["allow"]) == ALLOWED[path] | {"OPTIONS"}, method
+
+
+@pytest.mark.parametrize("path", ALLOWED)
+def test_options_lists_the_methods_and_needs_no_token(visitor: httpx.Client, idle_user: User, path: str) -> None:
+    response = visitor.options(path.format(tasks=idle_user.tasks))
+    assert (response.status_code, response.content) == (204, b"")
+    assert methods(response.headers["allow"]) == ALLOWED[path] | {"OPTIONS"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/", "/api", "/api/auth", "/API/AUTH/ME", "/api/x/y/z", "/metrics", "/livez"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_what_does_not_exist_is_a_404(visitor: httpx.Client, method: str, path: str) -> None:
+    assert_problem(visitor.request(method, path), 404, "not_found")
+
+
+def test_head_answers_as_get_does_without_the_body(user: User) -> None:
+    task = user.create()
+    for path in (user.tasks, user.path(task), "/api/auth/me", "/.well-known/jwks.json", "/openapi.json", "/nowhere"):
+        get, head = user.http.get(path), user.http.head(path)
+        assert head.status_code == get.status_code
+        assert head.content == b""
+        changing = ("x-request-id", "date")
+        assert {k: v for k, v in head.headers.items() if k not in changing} == {
+            k: v for k, v in get.headers.items() if k not in changing
+        }, path
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "accepted"),
+    [
+        ("POST", "{tasks}", {"application/json"}),
+        ("PUT", "{task}", {"application/json"}),
+        ("PATCH", "{task}", {"application/json", "application/merge-patch+json"}),
+        ("POST", "/api/auth/signup", {"application/json"}),
+        ("POST", "/api/auth/login", {"application/json"}),
+        ("POST", "/api/auth/refresh", {"application/json"}),
+        ("POST", "/api/auth/logout", {"application/json"}),
+        ("PUT", "/api/auth/password", {"application/json"}),
+    ],
+)
+def test_other_media_types_are_a_415(user: User, method: str, path: str, accepted: set[str]) -> None:
+    task = user.create()
+    target = path.format(tasks=user.tasks, task=user.path(task))
+    types = {
+        "application/json",
+        "application/merge-patch+json",
+        "application/json-patch+json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "text/plain",
+        "text/json",
+        "application/xml",
+        "application/jsonx",
+        "nonsense",
+        "",
+    }
+    for media_type in sorted(types - accepted):
+        response = user.http.request(method, target, content=b"{}", headers={"Content-Type": media_type})
+        assert_problem(response, 415, "unsupported_media_type")
+    without = user.http.build_request(method, target, content=b"{}")
+    assert "content-type" not in without.headers
+    assert_problem(user.http.send(without), 415, "unsupported_media_type")
+    for media_type in accepted:
+        response = user.http.request(method, target, content=b"[]", headers={"Content-Type": media_type})
+        assert_problem(response, 422, "validation_error")
+    assert user.list() == [task]
+
+
+@pytest.mark.parametrize("media_type", ["application/json; charset=utf-8", "Application/JSON", "application/json ;x=y"])
+def test_a_media_type_is_read_in_any_case_and_with_parameters(user: User, media_type: str) -> None:
+    headers = {"Content-Type": media_type}
+    assert user.http.post(user.tasks, content=b'{"title": "x"}', headers=headers).status_code == 201
+
+
+@pytest.mark.parametrize("path", ["{tasks}", "/api/auth/login"])
+def test_a_body_over_64_kib_is_a_413(idle_user: User, path: str) -> None:
+    body = b'{"title": "' + b"x" * 65_536 + b'"}'
+    target = path.format(tasks=idle_user.tasks)
+    response = idle_user.http.post(target, content=body, headers={"Content-Type": "application/json"})
+    assert_problem(response, 413, "too_large")
+    assert idle_user.list() == []
+
+
+@pytest.mark.parametrize("sent", ["a", "0f8fad5b-d9cb-469f-a165-70867728950e", "a.b_c:d/e+f=g@h-1", "x" * 128])
+def test_a_sane_request_id_is_kept(visitor: httpx.Client, sent: str) -> None:
+    response = visitor.get("/nowhere", headers={"X-Request-Id": sent})
+    assert response.headers["x-request-id"] == response.json()["request_id"] == sent
+
+
+@pytest.mark.parametrize("sent", ["", "x" * 129, "a b", 'a"b', "a{b}", "<script>", "a;b", "a,b", "%0d%0a", "a\tb"])
+def test_any_other_request_id_is_replaced(visitor: httpx.Client, sent: str) -> None:
+    response = visitor.get("/nowhere", headers={"X-Request-Id": sent})
+    made = response.headers["x-request-id"]
+    assert made == response.json()["request_id"] != sent
+    assert len(made) == 32
+    assert set(made) <= set("0123456789abcdef")
+
+
+def test_two_requests_have_two_ids(visitor: httpx.Client) -> None:
+    ids = {visitor.get("/nowhere").headers["x-request-id"] for _ in range(20)}
+    assert len(ids) == 20

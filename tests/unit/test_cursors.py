@@ -1,0 +1,76 @@
+"""Cursors are bound to their user, their list and their key."""
+
+from datetime import UTC, datetime
+from typing import Any, cast
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from service.problems import Invalid
+from service.tasks.paging import Cursors, TaskQuery, parse_list_query
+
+ADA, EVE = UUID(int=1), UUID(int=2)
+KEY = b"k" * 32
+LAST = {
+    "id": UUID(int=7),
+    "title": 'é"\U0001f600',
+    "created_at": datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
+    "updated_at": datetime(2026, 1, 2, 3, 4, 5, 678902, tzinfo=UTC),
+}
+
+
+def link_of(query: TaskQuery, key: bytes = KEY, user: UUID = ADA) -> str:
+    return Cursors(key).link(query, user, "/tasks", cast(asyncpg.Record, LAST))
+
+
+def query_of(link: str) -> str:
+    assert link.endswith('>; rel="next"')
+    return urlsplit(link[1:].partition(">")[0]).query
+
+
+@pytest.mark.parametrize("sort", ["created_at", "-created_at", "updated_at", "title", "-title"])
+def test_a_cursor_leads_behind_the_last_task(sort: str) -> None:
+    following = query_of(link_of(parse_list_query(f"sort={sort}&limit=3")))
+    query = Cursors(KEY).resume(parse_list_query(following), ADA)
+    _, values = query.statement("id", ADA)
+    assert values == [ADA, 4, LAST[sort.removeprefix("-")], LAST["id"]]
+
+
+def test_the_link_repeats_what_was_asked_and_nothing_else() -> None:
+    given = parse_qs(
+        query_of(link_of(parse_list_query("q=a%26b&completed=true&created_from=2026-01-01T00:00:00%2B01:00")))
+    )
+    assert set(given) == {"q", "completed", "created_from", "cursor"}
+    assert (given["q"], given["completed"]) == (["a&b"], ["true"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "user", "key"),
+    [("", EVE, KEY), ("", ADA, b"x" * 32), ("sort=title", ADA, KEY), ("q=x", ADA, KEY), ("completed=true", ADA, KEY)],
+)
+def test_a_cursor_is_of_no_use_elsewhere(asked: str, user: UUID, key: bytes) -> None:
+    cursor = parse_qs(query_of(link_of(parse_list_query(""))))["cursor"][0]
+    with pytest.raises(Invalid) as caught:
+        Cursors(key).resume(parse_list_query(f"{asked}&cursor={cursor}".strip("&")), user)
+    assert caught.value.errors[0]["pointer"] == "cursor"
+
+
+def test_the_limit_may_change_from_page_to_page() -> None:
+    cursor = parse_qs(query_of(link_of(parse_list_query("limit=3"))))["cursor"][0]
+    assert Cursors(KEY).resume(parse_list_query(f"limit=50&cursor={cursor}"), ADA).limit == 50
+
+
+@pytest.mark.parametrize("text", ["", "A", "AAAA", "é", "%", "\0", "A" * 4000, "====", "..", "-_-_" * 20])
+def test_nonsense_is_no_cursor(text: str) -> None:
+    query = TaskQuery(parse_list_query("").parameters.model_copy(update={"cursor": text}))
+    with pytest.raises(Invalid):
+        Cursors(KEY).resume(query, ADA)
+
+
+def test_values_never_become_part_of_a_statement() -> None:
+    hostile: Any = "x') OR 1=1; --"
+    statement, values = parse_list_query("q=x')%20OR%201=1;%20--").statement("id", ADA)
+    assert hostile not in statement.sql
+    assert f"%{hostile}%" in values
