@@ -207,23 +207,32 @@ async def _locked(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 async def _aerich() -> AsyncIterator[Command]:
     command = Command(tortoise_config=migration_config(), app=APP, location=str(MIGRATIONS))
     try:
-        await command.init()
+        await _patiently(command.init)
         yield command
     finally:
         await Tortoise.close_connections()
 
 
-async def _patiently(step: Callable[[], Awaitable[list[str]]]) -> list[str]:
-    """Run a step whose table lock may be refused: it lets the others pass and comes back, a bounded number of times."""
+async def _patiently(step: Callable[[], Awaitable[object]]) -> None:
+    """Run a step whose table lock may be refused: it lets the others pass and comes back, a bounded number of times.
+
+    Raises MigrationError when it never got the lock.
+    """
     for attempt in range(1, TABLE_LOCK_TRIES + 1):
         try:
-            return await step()
+            await step()
         except Exception as error:
-            if errors.sqlstate(errors.cause_of(error)) not in errors.ROLLED_BACK or attempt == TABLE_LOCK_TRIES:
+            if errors.sqlstate(errors.cause_of(error)) not in errors.ROLLED_BACK:
                 raise
+            if attempt == TABLE_LOCK_TRIES:
+                raise MigrationError(
+                    f"The table is in use: no lock in {attempt} attempts. Look for a long transaction in"
+                    " pg_stat_activity, and run this again."
+                ) from error
             log.info("migration_lock_busy", attempt=attempt)
             await asyncio.sleep(TABLE_LOCK_PAUSE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  jitter
-    raise AssertionError("unreachable")
+        else:
+            return
 
 
 def drift() -> str:
