@@ -77,7 +77,7 @@ def connection_lost(error: BaseException) -> bool:
 
 
 def _unsendable(error: BaseException) -> bool:
-    """The driver could not put an argument on the wire, such as half of a surrogate pair: it raises a ValueError too."""
+    """The driver could not put an argument on the wire, such as half of a surrogate pair."""
     return isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
 
 
