@@ -73,7 +73,12 @@ def sqlstate(error: BaseException) -> str:
 
 def connection_lost(error: BaseException) -> bool:
     """The connection went away under the statement; whether a write took effect is not known."""
-    return isinstance(error, _LOST) and not isinstance(error, TimeoutError)
+    return isinstance(error, _LOST) and not isinstance(error, TimeoutError) and not _unsendable(error)
+
+
+def _unsendable(error: BaseException) -> bool:
+    """The driver could not put an argument on the wire, such as half of a surrogate pair."""
+    return isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
 
 
 def translate(error: BaseException) -> Problem | None:
@@ -86,7 +91,7 @@ def translate(error: BaseException) -> Problem | None:
     if isinstance(error, STALE_PLAN):
         return DatabaseBusy()
     state = sqlstate(error)
-    if state.startswith(DATA_EXCEPTION):
+    if state.startswith(DATA_EXCEPTION) or _unsendable(error):
         return Invalid.field("", "The database cannot hold this value", "not_storable")
     for length in (5, 3, 2):
         if problem := BY_SQLSTATE.get(state[:length] if len(state) >= length else "-"):

@@ -159,14 +159,15 @@ class Lender:
         timer = loop.call_later(self.options.acquire_timeout, self._give_up, waiter)
         try:
             return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+        except BaseException as error:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            cancelled = isinstance(error, asyncio.CancelledError)
+            if cancelled and waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self.give_back(waiter.result())  # it was served in the very moment it was cancelled
             raise
         finally:
             timer.cancel()
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
 
     def _give_up(self, waiter: "asyncio.Future[Connection]") -> None:
         if not waiter.done():
@@ -193,7 +194,7 @@ class Lender:
 
     def _grow(self, at_least: int = 0) -> None:
         """Open what the waiters need and what is missing to the minimum, within the maximum."""
-        if self._closed or monotonic() < self._retry_open_at:
+        if len(self._all) == self.options.maximum or self._closed or monotonic() < self._retry_open_at:
             return
         missing = max(len(self._waiters) - self._checking, self.options.minimum - len(self._all), at_least)
         room = self.options.maximum - len(self._all) - self._closing

@@ -131,6 +131,7 @@ def test_a_failed_login_tells_nothing(visitor: httpx.Client, user: User) -> None
         credentials(user.email, "x" * 1024),
         credentials(new_email(), PASSWORD),
         credentials(new_email(), ""),
+        credentials(new_email(), "nobody has this password"),  # what an unknown user's is compared with
         credentials("not an email", "x"),
         credentials("", ""),
         credentials("a\0b@example.com", PASSWORD),

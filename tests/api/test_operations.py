@@ -135,8 +135,8 @@ def test_a_request_is_one_line_in_the_log(service: Service, user: User) -> None:
     request_id = f"log-{uuid4()}"
     user.http.get(f"{user.tasks}/{uuid4()}", headers={"X-Request-Id": request_id})
     event = logged(service, request_id)
-    for duration in ("duration_ms", "auth_ms", "pool_ms", "db_ms"):
-        assert isinstance(event.pop(duration), float)
+    parts = [event.pop(name) for name in ("auth_ms", "pool_ms", "db_ms")]
+    assert 0 < sum(parts) <= event.pop("duration_ms")
     assert event.pop("timestamp").endswith("Z")
     assert event == {
         "event": "request",

@@ -47,7 +47,7 @@ def test_defaults_of_chart_and_service_are_the_same() -> None:
         if name.upper() in settings:
             default = field.default
             found = settings[name.upper()]
-            assert found == str(default), name
+            assert found == (str(default).lower() if isinstance(default, bool) else str(default)), name
     assert SECRETS.isdisjoint(settings), "secrets belong into Secrets"
 
 

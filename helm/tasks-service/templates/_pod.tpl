@@ -29,6 +29,8 @@ LOG_LEVEL: {{ .Values.log.level }}
 OIDC_ISSUER: {{ . | quote }}
 {{- end }}
 PORT: {{ .Values.server.port | int | quote }}
+QUEUED_REQUESTS_PER_USER: {{ .Values.limits.queuedRequestsPerUser | int | quote }}
+SERVER_TIMING: {{ .Values.server.serverTiming | quote }}
 SIGNUPS_PER_ADDRESS_PER_MINUTE: {{ .Values.limits.signupsPerAddressPerMinute | int | quote }}
 SLO_LATENCY_MS: {{ .Values.slo.latencyMs | int | quote }}
 TRUSTED_PROXIES: {{ include "tasks-service.trustedProxies" . | quote }}
