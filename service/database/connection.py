@@ -8,6 +8,11 @@ import asyncpg
 
 from service.database.url import hosts
 
+BACKOFF_FIRST_SECONDS = 0.05
+BACKOFF_MAX_SECONDS = 0.5
+CLOCK_SECONDS = 0.001
+"""A timer of the loop may fire so much before its time."""
+
 AGE_JITTER = 0.1
 """Connections that were opened together end up to this part of their age apart, not all in one moment."""
 
@@ -49,6 +54,29 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no 
         await self.execute("ROLLBACK" if self.is_in_transaction() else "SELECT", timeout=timeout_seconds)
         if self.is_in_transaction():  # the BEGIN that was given up came through after all
             await self.execute("ROLLBACK", timeout=timeout_seconds)
+
+    async def end(self, timeout_seconds: float) -> None:
+        """Close it, politely if the server still listens."""
+        try:
+            await self.close(timeout=timeout_seconds)
+        except Exception:  # noqa: BLE001  it is gone either way
+            self.terminate()
+
+
+class Backoff:
+    """After failed attempts one connection is tried at a time, ever further apart, and callers hear of it at once."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.until = 0.0
+
+    def failed(self) -> float:
+        """Returns in how many seconds the next attempt is due."""
+        seconds = min(BACKOFF_FIRST_SECONDS * 2.0 ** min(self.failures, 10), BACKOFF_MAX_SECONDS)
+        seconds *= uniform(0.75, 1)  # noqa: S311  jitter
+        self.failures += 1
+        self.until = monotonic() + seconds
+        return seconds + CLOCK_SECONDS
 
 
 class Connector:

@@ -1,7 +1,6 @@
 """The bounded set of connections: who gets one, who waits, when one is opened, checked, mended and closed."""
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Coroutine
 from contextvars import Context
@@ -11,7 +10,7 @@ from typing import Any
 import structlog
 
 from service.database import errors
-from service.database.connection import Connection, Connector, PoolOptions
+from service.database.connection import Backoff, Connection, Connector, PoolOptions
 from service.problems import DatabaseUnavailable, PoolExhausted
 from service.telemetry.metrics import DatabaseMetrics
 from service.telemetry.timing import spent
@@ -24,10 +23,6 @@ CHECK_AFTER_IDLE_SECONDS = 10.0
 CHECK_TIMEOUT_SECONDS = 0.5
 MEND_TIMEOUT_SECONDS = 1.0
 CLOSE_TIMEOUT_SECONDS = 1.0
-
-BACKOFF_FIRST_SECONDS = 0.05
-BACKOFF_MAX_SECONDS = 0.5
-"""After failed attempts one connection is tried at a time, this far apart; meanwhile callers hear of it at once."""
 
 EXPIRE_INTERVAL_SECONDS = 1.0
 """While a failover takes its time, every new connection may be read-only too: no storm of reconnections then."""
@@ -42,8 +37,7 @@ class Lender:
         self._idle: deque[Connection] = deque()  # the one used last is at the right, and lent first
         self._waiters: deque[asyncio.Future[Connection]] = deque()
         self._opening = self._checking = self._closing = 0
-        self._failures = 0  # attempts to open, since one succeeded
-        self._retry_open_at = 0.0
+        self._backoff = Backoff()
         self._doubted_at = 0.0  # a connection not used since then may have died with another that did
         self._generation = 0
         self._expired_at = 0.0
@@ -74,7 +68,7 @@ class Lender:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._metrics.closed("shutdown", len(self._all))
-        await asyncio.gather(*(_close(connection) for connection in self._all))
+        await asyncio.gather(*(connection.end(CLOSE_TIMEOUT_SECONDS) for connection in self._all))
         self._all.clear()
         self._idle.clear()
 
@@ -149,7 +143,7 @@ class Lender:
         if self._idle:
             self._checking += 1
             self._spawn(self._check(self._idle.pop()))
-        elif self._failures and not self._all:
+        elif self._backoff.failures and not self._all:
             self._grow(at_least=1)
             raise DatabaseUnavailable
         loop = asyncio.get_running_loop()
@@ -194,11 +188,11 @@ class Lender:
 
     def _grow(self, at_least: int = 0) -> None:
         """Open what the waiters need and what is missing to the minimum, within the maximum."""
-        if len(self._all) == self.options.maximum or self._closed or monotonic() < self._retry_open_at:
+        if len(self._all) == self.options.maximum or self._closed or monotonic() < self._backoff.until:
             return
         missing = max(len(self._waiters) - self._checking, self.options.minimum - len(self._all), at_least)
         room = self.options.maximum - len(self._all) - self._closing
-        if self._failures:
+        if self._backoff.failures:
             room = min(room, 1)
         for _ in range(min(missing, room) - self._opening):
             self._opening += 1
@@ -216,22 +210,18 @@ class Lender:
             self._grow()
 
     def _open_failed(self, error: Exception) -> None:
-        if not self._failures:
+        if not self._backoff.failures:
             log.warning("database_connect_failed", error=type(error).__name__, sqlstate=errors.sqlstate(error))
-        backoff = min(BACKOFF_FIRST_SECONDS * 2 ** min(self._failures, 10), BACKOFF_MAX_SECONDS)
-        backoff *= random.uniform(0.75, 1)  # noqa: S311  jitter
-        self._failures += 1
-        self._retry_open_at = monotonic() + backoff
-        asyncio.get_running_loop().call_later(backoff + 0.001, self._grow)
+        asyncio.get_running_loop().call_later(self._backoff.failed(), self._grow)
         if not self._all and not self._opening:
             self._refuse_waiters()  # nobody is left who could come back to serve them
 
     async def _connect(self) -> Connection:
         generation = self._generation
         connection = await self._connector.connect()
-        if self._failures:
-            log.info("database_connected", failures=self._failures)
-        self._failures = 0
+        if self._backoff.failures:
+            log.info("database_connected", failures=self._backoff.failures)
+        self._backoff = Backoff()
         connection.generation = generation
         self._all.add(connection)
         self._metrics.opened.inc()
@@ -279,11 +269,9 @@ class Lender:
             self._spawn(self._close_one(connection))
 
     async def _close_one(self, connection: Connection) -> None:
-        try:
-            await _close(connection)
-        finally:
-            self._closing -= 1
-            self._grow()
+        await connection.end(CLOSE_TIMEOUT_SECONDS)
+        self._closing -= 1
+        self._grow()
 
     async def _maintain(self) -> None:
         """Shrink to the minimum, replace what is too old or was lost, and grow back to the minimum."""
@@ -308,10 +296,3 @@ class Lender:
         task = asyncio.get_running_loop().create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def _close(connection: Connection) -> None:
-    try:
-        await connection.close(timeout=CLOSE_TIMEOUT_SECONDS)
-    except Exception:  # noqa: BLE001  it is gone either way
-        connection.terminate()
