@@ -5,13 +5,13 @@ from functools import lru_cache
 from http import HTTPStatus
 from time import perf_counter
 
-import structlog
 from sanic import Request
 from sanic.constants import HTTP_METHODS
 from sanic.http import Http
 
 from service.http.requests import App
 from service.http.shares import Share, Shares
+from service.telemetry.logs import log_request
 from service.telemetry.metrics import Metrics
 from service.telemetry.timing import Timing, begin
 from service.telemetry.tracing import RequestSpan, Tracer
@@ -22,8 +22,6 @@ CLIENT_CLOSED_REQUEST = 499
 
 _METHODS = frozenset(str(method.value) for method in HTTP_METHODS)
 _PARAMETER = re.compile(r"<(\w+)[^>]*>")
-
-log = structlog.get_logger()
 
 
 class Observer:
@@ -56,21 +54,21 @@ class Observer:
         self._metrics.request_seconds(method, route, status).observe(seconds, exemplar)
         self._metrics.phases(timing, seconds)
         principal = getattr(request.ctx, "principal", None)
-        log.info(
-            "request",
-            method=method,
-            route=route,
-            status=status,
-            duration_ms=_milliseconds(seconds),
-            auth_ms=_milliseconds(timing.auth),
-            pool_ms=_milliseconds(timing.pool),
-            db_ms=_milliseconds(timing.db),
-            request_id=request.id,
-            user_id=principal and principal.path_id,
-            **({} if span is None else {"trace_id": span.trace_id}),
-        )
+        line = {
+            "method": method,
+            "route": route,
+            "status": status,
+            "duration_ms": _milliseconds(seconds),
+            "auth_ms": _milliseconds(timing.auth),
+            "pool_ms": _milliseconds(timing.pool),
+            "db_ms": _milliseconds(timing.db),
+            "request_id": request.id,
+            "user_id": principal and principal.path_id,
+        }
         if span is not None:
+            line["trace_id"] = span.trace_id
             span.end(method=method, route=route, status=status)
+        log_request(line)
 
 
 @lru_cache
@@ -80,7 +78,7 @@ def template(path: str) -> str:
 
 
 def _milliseconds(seconds: float) -> float:
-    return round(seconds * 1000, 2)
+    return int(seconds * 100_000) / 100
 
 
 def _status(request: Request) -> int:

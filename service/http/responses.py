@@ -1,6 +1,5 @@
 """Answers that carry JSON which is rendered already."""
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 import orjson
@@ -23,15 +22,16 @@ class Response(HTTPResponse):
     __slots__ = ()
 
     @property
-    def processed_headers(self) -> Iterator[tuple[bytes, bytes]]:
+    def processed_headers(self) -> list[tuple[bytes, bytes]]:  # type: ignore[override]  # it is only iterated over
         if self.content_type is not None:
             self.headers.setdefault("content-type", self.content_type)
-        return ((_name(name), str(value).encode("utf-8", "surrogateescape")) for name, value in self.headers.items())
+        return [(_bytes(name), _bytes(value)) for name, value in self.headers.items()]
 
 
-@lru_cache(256)
-def _name(name: str) -> bytes:
-    return name.encode("ascii")
+@lru_cache(4096)
+def _bytes(text: object) -> bytes:
+    """Names recur in every answer, and most values in many."""
+    return str(text).encode("utf-8", "surrogateescape")
 
 
 def json_bytes(body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
