@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
 
 from service.accounts.model import EMAIL_MAX, NAME_MAX
-from service.http.bodies import Body, storable
+from service.http.bodies import STORABLE, Body, storable
 
 
 def _email(value: str) -> str:
@@ -32,9 +32,11 @@ def account_email(text: str) -> str | None:
 
 
 Email = Annotated[str, Field(max_length=EMAIL_MAX, json_schema_extra={"format": "email"}), AfterValidator(_email)]
-Password = Annotated[str, Field(min_length=8, max_length=128), AfterValidator(storable)]
+Password = Annotated[str, Field(min_length=8, max_length=128)]
 AnyPassword = Annotated[str, Field(max_length=1024)]
-Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX), AfterValidator(storable)]
+Name = Annotated[
+    str, Field(min_length=1, max_length=NAME_MAX, json_schema_extra={**STORABLE}), AfterValidator(storable)
+]
 RefreshTokenText = Annotated[str, Field(min_length=1, max_length=512)]
 
 

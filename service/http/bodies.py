@@ -29,6 +29,10 @@ class Body(BaseModel):
 B = TypeVar("B", bound=Body)
 
 
+STORABLE = {"pattern": "^[^\\u0000]*$"}
+"""For the JSON schema of what `storable` checks."""
+
+
 def storable(text: str) -> str:
     """PostgreSQL stores any text but U+0000."""
     if "\0" in text:

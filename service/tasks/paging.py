@@ -27,7 +27,7 @@ from pydantic import (
 )
 
 from service.database.pool import Statement
-from service.http.bodies import invalid, storable
+from service.http.bodies import STORABLE, invalid, storable
 from service.problems import Invalid
 
 LIMIT_MAX = 500
@@ -91,7 +91,12 @@ class ListParameters(BaseModel):
     )
     sort: Sort = "-created_at"
     completed: Annotated[bool, Field(strict=True), BeforeValidator(_boolean)] | None = None
-    q: Annotated[str, Field(min_length=1, max_length=SEARCH_MAX), AfterValidator(storable)] | None = None
+    q: (
+        Annotated[
+            str, Field(min_length=1, max_length=SEARCH_MAX, json_schema_extra={**STORABLE}), AfterValidator(storable)
+        ]
+        | None
+    ) = None
     created_from: Time | None = None
     created_to: Time | None = None
     updated_from: Time | None = None

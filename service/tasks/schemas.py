@@ -6,9 +6,9 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
-from service.http.bodies import Body, storable
+from service.http.bodies import STORABLE, Body, storable
 from service.problems import Invalid
 from service.tasks.model import DESCRIPTION_MAX, TITLE_MAX
 
@@ -16,13 +16,17 @@ Title = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=TITLE_MAX),
     AfterValidator(storable),
+    Field(json_schema_extra={"pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"}),
 ]
-Description = Annotated[str, Field(max_length=DESCRIPTION_MAX), AfterValidator(storable)]
+Description = Annotated[
+    str, Field(max_length=DESCRIPTION_MAX, json_schema_extra={**STORABLE}), AfterValidator(storable)
+]
 
 
-def _no_default(schema: dict[str, Any]) -> None:
+def _no_defaults(schema: dict[str, Any]) -> None:
     """What stands in for a field that was left out is never written, so the schema does not show it."""
-    schema.pop("default", None)
+    for field in schema["properties"].values():
+        field.pop("default", None)
 
 
 class NewTask(Body):
@@ -33,16 +37,20 @@ class NewTask(Body):
 class TaskReplacement(Body):
     """A description left out stays as it is; null clears it."""
 
+    model_config = ConfigDict(json_schema_extra=_no_defaults)
+
     title: Title
-    description: Description | None = Field(None, json_schema_extra=_no_default)
+    description: Description | None = None
 
 
 class TaskPatch(Body):
     """RFC 7396 merge patch: what is left out stays. Title and completed cannot be null, so null there is an error."""
 
-    title: Title = Field("left out", json_schema_extra=_no_default)
-    description: Description | None = Field(None, json_schema_extra=_no_default)
-    completed: bool = Field(default=False, json_schema_extra=_no_default)
+    model_config = ConfigDict(json_schema_extra=_no_defaults)
+
+    title: Title = "left out"
+    description: Description | None = None
+    completed: bool = False
 
 
 def parse_task_id(text: str) -> UUID:

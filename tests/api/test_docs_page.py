@@ -40,7 +40,7 @@ def test_the_page_has_a_strict_policy(visitor: httpx.Client) -> None:
 
 def test_the_page_refers_only_to_files_of_the_service(visitor: httpx.Client) -> None:
     found = references(visitor.get("/docs"))
-    assert [re.sub(r"\?v=[0-9a-f]{24}$", "", url) for url in found] == [
+    assert [re.sub(r"\?v=[0-9a-f]{32}$", "", url) for url in found] == [
         "/docs/assets/swagger-ui.css",
         "/docs/assets/docs.css",
         "/docs/assets/swagger-ui-bundle.js",
