@@ -122,6 +122,12 @@ class ExpectationFailed(Problem):
     status, code, title = 417, "expectation_failed", "The expectation cannot be met"
 
 
+class ClientClosedRequest(Problem):
+    """Nobody is there to read it; it stands in metrics and logs, as nginx has it."""
+
+    status, code, title = 499, "client_closed_request", "The client left before the answer"
+
+
 class Invalid(Problem):
     """The input was understood and breaks a rule; `errors` says which."""
 

@@ -1,5 +1,6 @@
 """Every exception that leaves a handler, Sanic's own among them, becomes a problem document here."""
 
+import asyncio
 from contextlib import suppress
 from time import perf_counter
 
@@ -60,6 +61,8 @@ def to_problem(exception: BaseException) -> Problem:
         return exception
     if isinstance(exception, SanicException):
         return _from_sanic(exception)
+    if isinstance(exception, asyncio.CancelledError):  # what Sanic makes of a disconnect is no exception of its own
+        return problems.ClientClosedRequest()
     return errors.translate(exception) or problems.Unexpected()
 
 

@@ -11,15 +11,13 @@ from sanic.http import Http
 
 from service.http.requests import App
 from service.http.shares import Share, Shares
+from service.problems import ClientClosedRequest
 from service.telemetry.logs import log_request
 from service.telemetry.metrics import Metrics
 from service.telemetry.timing import Timing, begin
 from service.telemetry.tracing import RequestSpan, Tracer
 
 UNMATCHED = "unmatched"
-CLIENT_CLOSED_REQUEST = 499
-"""The status in metrics and logs of a request whose client left before the answer; nginx has it too."""
-
 _METHODS = frozenset(str(method.value) for method in HTTP_METHODS)
 _PARAMETER = re.compile(r"<(\w+)[^>]*>")
 
@@ -84,7 +82,7 @@ def _milliseconds(seconds: float) -> float:
 def _status(request: Request) -> int:
     stream = request.stream
     if not isinstance(stream, Http):
-        return CLIENT_CLOSED_REQUEST
+        return ClientClosedRequest.status
     if stream.exception is not None:
         return int(getattr(stream.exception, "status_code", HTTPStatus.REQUEST_TIMEOUT))
-    return stream.response.status if stream.response is not None else CLIENT_CLOSED_REQUEST
+    return stream.response.status if stream.response is not None else ClientClosedRequest.status

@@ -6,6 +6,9 @@ from sanic.exceptions import RequestTimeout
 from sanic.http import Stage
 from sanic.server import HttpProtocol
 
+LINGER_SECONDS = 0.5
+"""For the 408 to reach a client that has not sent all of its body."""
+
 
 class Protocol(HttpProtocol):
     """Sanic's protocol, whose clock runs from a request's first byte, and which hands each request to the observer."""
@@ -29,5 +32,7 @@ class Protocol(HttpProtocol):
         if waiting_for_body and self._task and monotonic() - self._time > self.request_timeout:
             http.exception = RequestTimeout()
             self._task.cancel()
+            # After its answer Sanic would go on to wait for the rest of the body, and nobody would look again.
+            self.loop.call_later(LINGER_SECONDS, self.close)
         else:
             super().check_timeouts()  # type: ignore[no-untyped-call]
