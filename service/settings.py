@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     login_attempts_per_minute: int = Field(10, ge=1, le=100_000)
     failed_logins_per_address_per_minute: int = Field(100, ge=1, le=100_000)
     signups_per_address_per_minute: int = Field(600, ge=1, le=100_000)
-    concurrent_requests_per_user: int = Field(8, ge=1, le=100_000)
+    concurrent_requests_per_user: int = Field(4, ge=1, le=100_000)
     queued_requests_per_user: int = Field(100, ge=0, le=100_000)
     server_timing: bool = False
 
