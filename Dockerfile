@@ -5,11 +5,13 @@ ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /app
-COPY requirements/runtime.txt requirements/
+# requirements/tracing.txt adds OpenTelemetry.
+ARG REQUIREMENTS=requirements/runtime.txt
+COPY ${REQUIREMENTS} requirements/
 # By hash, and wheels only: a source package would need a compiler. pip stays outside of the environment.
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install --no-compile --only-binary :all: --require-hashes \
-       -r requirements/runtime.txt
+       -r "${REQUIREMENTS}"
 COPY pyproject.toml README.md ./
 COPY service/ service/
 COPY migrations/ migrations/

@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from watchfiles import PythonFilter, watch
 
-from service.database.embedded import embedded_postgres
+from service.database.embedded import die_with, embedded_postgres
 
 DATA = Path(".data")
 SERVICE = Path(__file__).resolve().parent
@@ -40,17 +41,27 @@ def _serve(env: dict[str, str]) -> int:
         return migrated
     _greet(env)
     changes = watch(SERVICE, watch_filter=PythonFilter(), yield_on_timeout=True, rust_timeout=500, raise_interrupt=True)
-    process = subprocess.Popen([*command, "serve"], env=env, start_new_session=True)  # noqa: S603
+    first = process = _start(command, env)
     try:
         for changed in changes:
             if changed:
                 _stop(process)
-                process = subprocess.Popen([*command, "serve"], env=env, start_new_session=True)  # noqa: S603
-            elif process.poll() is not None and process.returncode and not env.get("_RESTARTED"):
-                return process.returncode
+                process = _start(command, env)
+            elif process is first and process.poll():
+                return process.returncode  # later ones may fail: the next change will mend it
     finally:
         _stop(process)
     return 0
+
+
+def _start(command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
+    """In a session of its own, so that a Ctrl-C is for us; and it ends with us, even when we are killed."""
+    return subprocess.Popen(  # noqa: S603
+        [*command, "serve"],
+        env=env,
+        start_new_session=True,
+        preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509  before any thread of ours could hold a lock
+    )
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -72,7 +72,7 @@ class EmbeddedPostgres:
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
-                preexec_fn=partial(_die_with, os.getpid()),  # noqa: PLW1509  before any thread is started
+                preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509  before any thread is started
                 start_new_session=True,  # a Ctrl-C in the terminal is for us; we stop it in our own time
             )
         self._await_ready(bin_path)
@@ -165,11 +165,11 @@ def _as_user() -> list[str]:
             "PostgreSQL refuses to run as root; run this as another user, or install setpriv (util-linux)"
         )
     who = [f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups"]
-    death = ["--pdeathsig=INT"]  # changing the user has cleared what `_die_with` asked for
+    death = ["--pdeathsig=INT"]  # changing the user has cleared what `die_with` asked for
     return [setpriv, *who, *death, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """In the child: ask the kernel for SIGINT when the parent dies. Other systems than Linux go without."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG
