@@ -32,7 +32,7 @@ def account_email(text: str) -> str | None:
 
 
 Email = Annotated[str, Field(max_length=EMAIL_MAX, json_schema_extra={"format": "email"}), AfterValidator(_email)]
-Password = Annotated[str, Field(min_length=8, max_length=128)]
+Password = Annotated[str, Field(min_length=8, max_length=128, json_schema_extra={**STORABLE}), AfterValidator(storable)]
 AnyPassword = Annotated[str, Field(max_length=1024)]
 Name = Annotated[
     str, Field(min_length=1, max_length=NAME_MAX, json_schema_extra={**STORABLE}), AfterValidator(storable)

@@ -160,6 +160,14 @@ def _prometheus(folder: Path, rules: Mapping[str, Any], admin_port: int) -> Iter
                 yield Prometheus(client)
 
 
+def _await_scrapes(prometheus: Prometheus) -> None:
+    """Prometheus is ready seconds before it scrapes for the first time, and what it has not seen rise has no rate."""
+    deadline = time.monotonic() + READY_SECONDS
+    while not prometheus.query('sum_over_time(up{job="tasks-service-admin"}[1m]) >= 2'):
+        assert time.monotonic() < deadline, "Prometheus does not scrape the service"
+        time.sleep(0.2)
+
+
 @contextmanager
 def watched(database_url: str, folder: Path, rules: Mapping[str, Any], settings: dict[str, str]) -> Iterator[Stack]:
     """Start the service on a migrated database, and Prometheus with `rules`; stop both at the end."""
@@ -167,4 +175,5 @@ def watched(database_url: str, folder: Path, rules: Mapping[str, Any], settings:
         serve(database_url, **settings) as service,
         _prometheus(folder, rules, service.admin_port) as prometheus,
     ):
+        _await_scrapes(prometheus)
         yield Stack(service, prometheus)
