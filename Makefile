@@ -9,6 +9,9 @@ PORT ?= 8000
 ADMIN_PORT ?= 9000
 export PORT ADMIN_PORT
 
+# One more than there are cores: the tests of faults mostly wait.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-script-location
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
@@ -39,7 +42,7 @@ run: $(VENV)/.local ## everything, then the service on http://127.0.0.1:8000 (PO
 
 .PHONY: test
 test: $(VENV)/.dev ## the whole suite on a real PostgreSQL; ARGS=path narrows it
-	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev ## format, lint, types, migration drift, chart, docs
