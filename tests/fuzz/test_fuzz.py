@@ -12,7 +12,7 @@ from tests.support.database import ROOT, Database, bare_environment
 from tests.support.server import Service
 from tests.support.users import sign_up
 
-BUDGET_SECONDS = int(os.environ.get("FUZZ_SECONDS", "20"))
+BUDGET_SECONDS = int(os.environ.get("FUZZ_SECONDS", "12"))
 UNLIMITED = {
     "LOGIN_ATTEMPTS_PER_MINUTE": "100000",
     "FAILED_LOGINS_PER_ADDRESS_PER_MINUTE": "100000",
