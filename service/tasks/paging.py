@@ -29,6 +29,7 @@ from pydantic import (
 from service.database.pool import Statement
 from service.http.bodies import STORABLE, invalid, storable
 from service.problems import Invalid
+from service.tasks.schemas import moment
 
 LIMIT_MAX = 500
 LIMIT_DEFAULT = 100
@@ -38,7 +39,8 @@ MAC_BYTES = 16
 DIGITS_MAX = 9
 
 # Titles are ordered by code point: the same on every server, whatever its locale or the version of its C library.
-_COLUMNS = {"created_at": "created_at", "updated_at": "updated_at", "title": 'title COLLATE "C"'}
+# Named in full, because the rows have their times under the same names in another form.
+_COLUMNS = {"created_at": "tasks.created_at", "updated_at": "tasks.updated_at", "title": 'title COLLATE "C"'}
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
 
@@ -206,7 +208,8 @@ class Cursors:
 
     def link(self, query: TaskQuery, user_id: UUID, path: str, last: asyncpg.Record) -> str:
         """The value of a `Link` header for the page that starts behind `last`."""
-        payload = orjson.dumps([last[query.sort_field], str(last["id"])])
+        key = last[query.sort_field]
+        payload = orjson.dumps([key if query.sort_field == "title" else moment(key), str(last["id"])])
         cursor = base64.urlsafe_b64encode(self._mac(query, user_id, payload) + payload).rstrip(b"=").decode()
         given: dict[str, Any] = query.parameters.model_dump(mode="json", exclude_unset=True, exclude={"cursor"})
         given = {k: str(v).lower() if isinstance(v, bool) else v for k, v in given.items()}

@@ -2,14 +2,13 @@
 
 from asyncpg import Record
 from sanic import Blueprint, HTTPResponse, Request
-from sanic.response import empty
 
 from service.accounts.principal import owner_of_path, principal_of
 from service.database.pool import Executor
 from service.http.bodies import MERGE_PATCH, parse
-from service.http.conditional import body_tag, matching_times, not_modified, task_tag
+from service.http.conditional import body_tag, matching_times, not_modified
 from service.http.idempotency import idempotent
-from service.http.responses import OWN, READ, json_bytes, unchanged
+from service.http.responses import OWN, READ, json_bytes, no_content, unchanged
 from service.tasks.paging import Cursors, parse_list_query
 from service.tasks.schemas import (
     NewTask,
@@ -18,6 +17,7 @@ from service.tasks.schemas import (
     parse_task_id,
     render_task,
     render_tasks,
+    tag_of,
 )
 from service.tasks.store import TaskStore
 
@@ -68,10 +68,10 @@ async def list_tasks(request: Request, user_id: str) -> HTTPResponse:
 async def get_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
     """Read a task"""
     task = await _store(request).get(parse_task_id(task_id))
-    tag = task_tag(task["updated_at"])
+    tag = tag_of(task)
     if not_modified(request.headers, tag):
         return unchanged({"ETag": tag, **OWN})
-    return _task(request, task, headers=OWN)
+    return json_bytes(render_task(task, principal_of(request).path_id), headers={"ETag": tag, **OWN})
 
 
 @tasks.put("/<task_id:str>")
@@ -113,12 +113,12 @@ async def toggle_task(request: Request, user_id: str, task_id: str) -> HTTPRespo
 async def delete_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
     """Delete a task"""
     await _store(request).delete(parse_task_id(task_id), matching_times(request.headers))
-    return empty()
+    return no_content()
 
 
 def _task(request: Request, task: Record, *, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
     body = render_task(task, principal_of(request).path_id)
-    return json_bytes(body, status=status, headers={"ETag": task_tag(task["updated_at"]), **(headers or {})})
+    return json_bytes(body, status=status, headers={"ETag": tag_of(task), **(headers or {})})
 
 
 def _wants_count(request: Request) -> bool:

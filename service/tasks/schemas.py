@@ -1,6 +1,6 @@
 """What clients send to and get from the task routes."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,6 +9,7 @@ import orjson
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from service.http.bodies import STORABLE, Body, storable
+from service.http.conditional import task_tag
 from service.problems import Invalid
 from service.tasks.model import DESCRIPTION_MAX, TITLE_MAX
 
@@ -62,6 +63,16 @@ def parse_task_id(text: str) -> UUID:
     raise Invalid.field("task_id", "This is not a UUID", "uuid")
 
 
+def moment(seconds: float) -> datetime:
+    """The time in a row's `created_at` or `updated_at`, which are seconds since the epoch."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def tag_of(row: asyncpg.Record) -> str:
+    """The task's `ETag`."""
+    return task_tag(moment(row["updated_at"]))
+
+
 def render_task(row: asyncpg.Record, user_id: str) -> bytes:
     return orjson.dumps(_document(row, user_id), option=orjson.OPT_UTC_Z)
 
@@ -72,7 +83,8 @@ def render_tasks(rows: list[asyncpg.Record], user_id: str) -> bytes:
 
 def _document(row: asyncpg.Record, user_id: str) -> dict[str, object]:
     """The seven fields of a task, from a row in the order of `store.FIELDS`."""
-    task_id, title, description, completed, created_at, updated_at = row
+    task_id, title, description, completed, created, updated = row
+    created_at, updated_at = moment(created), moment(updated)
     return {
         "id": str(task_id),
         "user_id": user_id,

@@ -6,13 +6,17 @@ from uuid import UUID
 import asyncpg
 
 from service.database.pool import Executor, Statement
-from service.http.conditional import task_tag
 from service.identifiers import uuid7
 from service.problems import PreconditionFailed, TaskNotFound, Unauthorized
 from service.tasks.paging import TaskQuery
-from service.tasks.schemas import NewTask, TaskPatch, TaskReplacement
+from service.tasks.schemas import NewTask, TaskPatch, TaskReplacement, tag_of
 
-FIELDS = "id, title, description, completed, created_at, updated_at"
+# Times as seconds since the epoch, exact to the microsecond until the year 2242: asyncpg takes four times as long to
+# make a datetime of a timestamptz, and that was the dearest part of a list.
+FIELDS = (
+    "id, title, description, completed,"
+    " date_part('epoch', created_at) AS created_at, date_part('epoch', updated_at) AS updated_at"
+)
 
 # Strictly later than before, even when two changes share a microsecond or the clock went back.
 _NEXT = "GREATEST(clock_timestamp(), updated_at + interval '1 microsecond')"
@@ -108,4 +112,4 @@ class TaskStore:
         if row is not None:
             return row
         current = await self.get(task_id)
-        raise PreconditionFailed(headers={"ETag": task_tag(current["updated_at"])})
+        raise PreconditionFailed(headers={"ETag": tag_of(current)})
