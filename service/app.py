@@ -73,7 +73,6 @@ def create_app(settings: Settings) -> App:
 
     for blueprint in (sessions, account, well_known, tasks, docs):
         app.blueprint(blueprint)
-    app.on_response(_common_headers)
     if settings.server_timing:
         app.on_response(_server_timing)
     # Only this one: the injection would put a signal into the way of every request, even unused.
@@ -117,12 +116,6 @@ def _extensions(settings: Settings) -> ExtensionConfig:
         http_auto_head=False,
         http_auto_options=True,
     )
-
-
-def _common_headers(request: SanicRequest, response: HTTPResponse) -> None:
-    response.headers["X-Request-Id"] = request.id
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 
 
 def _server_timing(request: SanicRequest, response: HTTPResponse) -> None:

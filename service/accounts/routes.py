@@ -1,7 +1,6 @@
 """The account routes: parse, call, render."""
 
 from sanic import Blueprint, HTTPResponse, Request
-from sanic.response import empty
 
 from service.accounts.limits import Attempt, Limit, announce, client_address
 from service.accounts.model import User
@@ -9,7 +8,7 @@ from service.accounts.principal import authenticate, principal_of
 from service.accounts.schemas import Login, NewPassword, Refresh, SessionOut, Signup, UserOut, account_email
 from service.accounts.store import RefreshTokenReused, Session
 from service.http.bodies import parse
-from service.http.responses import NO_STORE, READ, json_model, json_value
+from service.http.responses import NO_STORE, READ, json_model, json_value, no_content
 from service.problems import BadCredentials, Unauthorized
 
 sessions = Blueprint("sessions", url_prefix="/api/auth")
@@ -63,7 +62,7 @@ async def refresh(request: Request) -> HTTPResponse:
 async def logout(request: Request) -> HTTPResponse:
     """End a session"""
     await request.app.ctx.accounts.end_session(parse(Refresh, request).refresh_token)
-    return empty()
+    return no_content()
 
 
 @account.route("/me", methods=READ)
@@ -82,7 +81,7 @@ async def change_password(request: Request) -> HTTPResponse:
     attempt = await ctx.limits.attempt(_login_limit(request), str(user.id), client_address(request))
     await _check_password(request, user, body.current_password, [attempt])
     await ctx.accounts.change_password(user.id, await ctx.passwords.hash(body.new_password), principal.session)
-    return empty()
+    return no_content()
 
 
 @account.delete("/me")
@@ -90,7 +89,7 @@ async def delete_account(request: Request) -> HTTPResponse:
     """Delete one's account and all its tasks"""
     if not await request.app.ctx.accounts.delete_user(principal_of(request).user_id):
         raise Unauthorized
-    return empty()
+    return no_content()
 
 
 @well_known.route("/jwks.json", methods=READ)

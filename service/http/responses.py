@@ -1,10 +1,10 @@
 """Answers that carry JSON which is rendered already."""
 
-from functools import lru_cache
+from http import HTTPStatus
 
 import orjson
 from pydantic import BaseModel
-from sanic.response import HTTPResponse
+from sanic.response import BaseHTTPResponse, HTTPResponse
 
 JSON = "application/json"
 READ = ["GET", "HEAD"]
@@ -16,22 +16,40 @@ OWN = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Prefer"}
 NO_STORE = {"Cache-Control": "no-store"}
 
 
+_NO_BODY = frozenset({204, 304})
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_COMMON = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+_COMMON_LINES = "".join(f"{name}: {value}\r\n" for name, value in _COMMON.items())
+
+
 class Response(HTTPResponse):
-    """Sends its headers as they are. Sanic looks through each value for line breaks; those made here hold none."""
+    """A whole answer whose headers were made here: no line breaks to look for, and none of the common ones."""
 
     __slots__ = ()
 
-    @property
-    def processed_headers(self) -> list[tuple[bytes, bytes]]:  # type: ignore[override]  # it is only iterated over
-        if self.content_type is not None:
-            self.headers.setdefault("content-type", self.content_type)
-        return [(_bytes(name), _bytes(value)) for name, value in self.headers.items()]
+    def head(self, request_id: str, *, keep_alive: bool) -> bytes:
+        """Its status line and headers, the common ones too, as they are sent."""
+        lines = [
+            _STATUS_LINES[self.status],
+            f"X-Request-Id: {request_id}\r\n",
+            _COMMON_LINES,
+            "Connection: keep-alive\r\n" if keep_alive else "Connection: close\r\n",
+        ]
+        if self.status not in _NO_BODY:
+            lines.append(f"Content-Type: {self.content_type}\r\nContent-Length: {len(self.body or b'')}\r\n")
+        lines.extend([f"{name}: {value}\r\n" for name, value in self.headers.items()])
+        lines.append("\r\n")
+        return "".join(lines).encode("utf-8", "surrogateescape")
 
 
-@lru_cache(4096)
-def _bytes(text: object) -> bytes:
-    """Names recur in every answer, and most values in many."""
-    return str(text).encode("utf-8", "surrogateescape")
+def add_common_headers(response: BaseHTTPResponse, request_id: str) -> None:
+    """What every answer carries; one that brings a policy of its own keeps it."""
+    response.headers["X-Request-Id"] = request_id
+    for name, value in _COMMON.items():
+        response.headers.setdefault(name, value)
 
 
 def json_bytes(body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
@@ -44,6 +62,10 @@ def json_model(model: BaseModel, *, status: int = 200, headers: dict[str, str] |
 
 def json_value(value: object, *, headers: dict[str, str] | None = None) -> HTTPResponse:
     return json_bytes(orjson.dumps(value), headers=headers)
+
+
+def no_content() -> HTTPResponse:
+    return Response(None, 204)
 
 
 def unchanged(headers: dict[str, str]) -> HTTPResponse:

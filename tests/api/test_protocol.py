@@ -4,6 +4,8 @@ import httpx
 import pytest
 
 from tests.support.problems import assert_problem
+from tests.support.raw import exchange
+from tests.support.server import Service
 from tests.support.users import User
 
 UNKNOWN = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -63,6 +65,33 @@ def test_head_answers_as_get_does_without_the_body(user: User) -> None:
         assert {k: v for k, v in head.headers.items() if k not in changing} == {
             k: v for k, v in get.headers.items() if k not in changing
         }, path
+
+
+def test_every_answer_carries_the_common_headers_once(service: Service, user: User) -> None:
+    task, tag = user.path(user.create()), {"If-None-Match": "*"}
+    answers = [
+        user.http.request(method, path, headers=headers)
+        for method, path, headers in (
+            ("GET", user.tasks, {}),
+            ("HEAD", user.tasks, {}),
+            ("GET", task, tag),
+            ("PATCH", f"{task}/complete", {}),
+            ("DELETE", task, {}),
+            ("DELETE", task, {}),
+            ("OPTIONS", user.tasks, {}),
+            ("GET", "/docs", {}),
+            ("GET", "/openapi.json", {}),
+            ("GET", "/nowhere", {}),
+        )
+    ]
+    assert [a.status_code for a in answers] == [200, 200, 304, 200, 204, 404, 204, 200, 200, 404]
+    for answer in answers:
+        names = [name.lower() for name, _ in answer.headers.multi_items()]
+        assert len(names) == len(set(names)), answer.request.url
+        assert {"x-request-id", "x-content-type-options", "content-security-policy"} < set(names), answer.request.url
+        assert ("content-length" in names) == (answer.status_code not in {204, 304}), answer.request.url
+    (unreadable,) = exchange(service, b"no HTTP at all\r\n\r\n")
+    assert {"x-request-id", "x-content-type-options", "content-security-policy"} < set(unreadable.headers)
 
 
 @pytest.mark.parametrize(
