@@ -1,7 +1,7 @@
 """The bounded set of connections: who gets one, who waits, when one is opened, checked, mended and closed."""
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Coroutine
 from contextvars import Context
 from time import monotonic
@@ -35,7 +35,8 @@ class Lender:
         self._connector = Connector(options)
         self._all: set[Connection] = set()
         self._idle: deque[Connection] = deque()  # the one used last is at the right, and lent first
-        self._waiters: deque[asyncio.Future[Connection]] = deque()
+        self._waiters: OrderedDict[asyncio.Future[Connection], float] = OrderedDict()  # with their deadlines, in order
+        self._timer_set = False  # a timer is set for the first of them
         self._opening = self._checking = self._closing = 0
         self._backoff = Backoff()
         self._doubted_at = 0.0  # a connection not used since then may have died with another that did
@@ -148,31 +149,40 @@ class Lender:
             raise DatabaseUnavailable
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Connection] = loop.create_future()
-        self._waiters.append(waiter)
+        self._waiters[waiter] = loop.time() + self.options.acquire_timeout
         self._grow()
-        timer = loop.call_later(self.options.acquire_timeout, self._give_up, waiter)
+        if not self._timer_set:
+            self._give_up()
         try:
             return await waiter
         except BaseException as error:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            self._waiters.pop(waiter, None)
             cancelled = isinstance(error, asyncio.CancelledError)
             if cancelled and waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self.give_back(waiter.result())  # it was served in the very moment it was cancelled
             raise
-        finally:
-            timer.cancel()
 
-    def _give_up(self, waiter: "asyncio.Future[Connection]") -> None:
-        if not waiter.done():
-            self._metrics.acquire_timeouts.inc()
-            waiter.set_exception(PoolExhausted())
+    def _give_up(self) -> None:
+        """Turn away whoever has waited too long, and come back for the next: one timer, not one for each request."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        while self._waiters:
+            waiter, deadline = next(iter(self._waiters.items()))
+            if deadline > now:
+                break
+            del self._waiters[waiter]
+            if not waiter.done():
+                self._metrics.acquire_timeouts.inc()
+                waiter.set_exception(PoolExhausted())
+        self._timer_set = bool(self._waiters)
+        if self._timer_set:
+            loop.call_at(deadline, self._give_up)
 
     def _give(self, connection: Connection) -> None:
         """To whoever has waited longest, or onto the idle stack."""
         connection.used_at = monotonic()
         while self._waiters:
-            waiter = self._waiters.popleft()
+            waiter, _ = self._waiters.popitem(last=False)
             if not waiter.done():
                 waiter.set_result(connection)
                 return
@@ -180,7 +190,7 @@ class Lender:
 
     def _refuse_waiters(self) -> None:
         while self._waiters:
-            waiter = self._waiters.popleft()
+            waiter, _ = self._waiters.popitem(last=False)
             if not waiter.done():
                 waiter.set_exception(DatabaseUnavailable())
 
