@@ -7,7 +7,6 @@ from pathlib import Path
 from sanic import HTTPResponse, Request
 
 from service.http.conditional import body_tag, not_modified
-from service.http.responses import unchanged
 
 _FOLDER = Path(__file__).with_name("assets")
 _SCRIPT, _STYLE = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
@@ -43,7 +42,7 @@ class File:
     def answer(self, request: Request, headers: dict[str, str]) -> HTTPResponse:
         headers = {**headers, "ETag": self.tag}
         if not_modified(request.headers, self.tag):
-            return unchanged(headers)
+            return HTTPResponse(status=304, headers=headers)
         return HTTPResponse(self.body, headers=headers, content_type=self.content_type)
 
 

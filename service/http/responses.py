@@ -26,7 +26,10 @@ _COMMON_LINES = "".join(f"{name}: {value}\r\n" for name, value in _COMMON.items(
 
 
 class Response(HTTPResponse):
-    """A whole answer whose headers were made here: no line breaks to look for, and none of the common ones."""
+    """A whole answer whose headers were made here: no line breaks to look for, and none of the common ones.
+
+    An answer with a policy of its own is not one of these.
+    """
 
     __slots__ = ()
 
@@ -69,5 +72,5 @@ def no_content() -> HTTPResponse:
 
 
 def unchanged(headers: dict[str, str]) -> HTTPResponse:
-    """304: the headers of the 200, and no body."""
+    """304 for JSON: the headers of the 200, and no body."""
     return Response(None, 304, headers)

@@ -68,6 +68,8 @@ def test_head_and_conditional_requests(visitor: httpx.Client, path: str) -> None
     assert head.headers["content-length"] == got.headers["content-length"]
     again = visitor.get(path, headers={"If-None-Match": got.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+    # The browser keeps the page and takes these for its headers.
+    assert again.headers["content-security-policy"] == got.headers["content-security-policy"]
     assert set(visitor.post(path).headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
 
 
