@@ -19,6 +19,7 @@ from service.accounts.store import AccountStore
 from service.accounts.tokens import AccessTokens
 from service.database import migrate
 from service.database.pool import Pool
+from service.http.admission import Admission
 from service.http.docs import docs
 from service.http.errors import ProblemHandler
 from service.http.observer import Observer
@@ -40,22 +41,37 @@ REQUEST_SECONDS = 10
 KEEP_ALIVE_SECONDS = 75
 """Longer than an ingress keeps an idle connection (nginx: 60 s), so that it is never us who closes first."""
 
+ROOM_PER_CONNECTION = 4
+"""How many requests may wait for each connection of the pool: enough for none of them to be idle."""
+
+ADMISSION_SHARE = 0.75
+"""Of the time that a request may wait for the database, what it may spend unread; the rest is for its turn."""
+
 
 def create_app(settings: Settings) -> App:
     """The service, ready to run; it opens nothing before its server starts."""
     commit = os.environ.get("TASKS_SERVICE_COMMIT", "unknown")
     metrics = Metrics(slo_latency_seconds=settings.slo_latency_ms / 1000, version=__version__, commit=commit)
     app = Sanic("tasks-service", config=_config(settings), request_class=Request, configure_logging=False)
-    shares = Shares(settings.concurrent_requests_per_user, settings.queued_requests_per_user)
+    patience = settings.db_pool_acquire_timeout_seconds
+    shares = Shares(settings.concurrent_requests_per_user, settings.queued_requests_per_user, patience=patience)
     tracer = make_tracer(__version__)
-    observer = Observer(app, metrics, shares, tracer)
+    pool = Pool(pool_options(settings), metrics.database)
+    admission = Admission(
+        waiting=lambda: pool.waiting() + shares.waiting(),
+        room=ROOM_PER_CONNECTION * settings.db_pool_max,
+        patience=ADMISSION_SHARE * patience,
+    )
+    metrics.watch_admission(held=admission.held)
+    observer = Observer(app, metrics, shares, admission, tracer)
     app.error_handler = ProblemHandler(observer)
 
     ctx = app.ctx
+    ctx.admission = admission
     ctx.settings = settings
     ctx.metrics = metrics
     ctx.observer = observer
-    ctx.pool = Pool(pool_options(settings), metrics.database)
+    ctx.pool = pool
     ctx.passwords = Passwords()
     ctx.accounts = AccountStore(ctx.pool, refresh_ttl_seconds=settings.jwt_refresh_ttl_seconds)
     ctx.access_tokens = AccessTokens(

@@ -82,6 +82,7 @@ class Lifecycle:
         """The socket still accepts: tell the balancer to stop sending, and clients to leave after their next answer."""
         self._readiness.draining = True
         app.config.KEEP_ALIVE = False
+        app.ctx.admission.end()
         log.info("draining", seconds=self._settings.drain_seconds)
         await asyncio.sleep(self._settings.drain_seconds)
 

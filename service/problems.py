@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, TypedDict
 
 import orjson
-from sanic.response import HTTPResponse
+
+from service.http.responses import Response
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -201,7 +202,7 @@ class Unexpected(Problem):
     """A fault of ours; what it was is in the log under the request's id, never in the answer."""
 
 
-def render(problem: Problem, request_id: str) -> HTTPResponse:
+def render(problem: Problem, request_id: str) -> Response:
     body = {
         "type": "about:blank" if problem.status == Problem.status else f"urn:problem:{problem.code}",
         "title": problem.title,
@@ -211,4 +212,4 @@ def render(problem: Problem, request_id: str) -> HTTPResponse:
         "request_id": request_id,
         **problem.members(),
     }
-    return HTTPResponse(orjson.dumps(body), problem.status, problem.headers, CONTENT_TYPE)
+    return Response(orjson.dumps(body), problem.status, problem.headers, CONTENT_TYPE)

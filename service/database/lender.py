@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Coroutine
 from contextvars import Context
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -13,7 +14,7 @@ from service.database import errors
 from service.database.connection import Backoff, Connection, Connector, PoolOptions
 from service.problems import DatabaseUnavailable, PoolExhausted
 from service.telemetry.metrics import DatabaseMetrics
-from service.telemetry.timing import spent
+from service.telemetry.timing import spent, waited
 
 log = structlog.get_logger()
 
@@ -23,6 +24,9 @@ CHECK_AFTER_IDLE_SECONDS = 10.0
 CHECK_TIMEOUT_SECONDS = 0.5
 MEND_TIMEOUT_SECONDS = 1.0
 CLOSE_TIMEOUT_SECONDS = 1.0
+
+GIVE_UP_SECONDS = 0.01
+"""How much later than its time a wait may end."""
 
 EXPIRE_INTERVAL_SECONDS = 1.0
 """While a failover takes its time, every new connection may be read-only too: no storm of reconnections then."""
@@ -36,7 +40,7 @@ class Lender:
         self._all: set[Connection] = set()
         self._idle: deque[Connection] = deque()  # the one used last is at the right, and lent first
         self._waiters: OrderedDict[asyncio.Future[Connection], float] = OrderedDict()  # with their deadlines, in order
-        self._timer_set = False  # a timer is set for the first of them
+        self._looks_at = inf  # when the first of them gives up
         self._opening = self._checking = self._closing = 0
         self._backoff = Backoff()
         self._doubted_at = 0.0  # a connection not used since then may have died with another that did
@@ -92,9 +96,9 @@ class Lender:
         try:
             return await self._wait()
         finally:
-            waited = monotonic() - asked_at
-            self._metrics.acquire_seconds.observe(waited)
-            spent("pool", "pool.acquire", waited)
+            seconds = monotonic() - asked_at
+            self._metrics.acquire_seconds.observe(seconds)
+            spent("pool", "pool.acquire", seconds)
 
     def give_back(self, connection: Connection, error: BaseException | None = None) -> None:
         """Return what `acquire` lent; never awaits, so that no cancellation can come between.
@@ -149,10 +153,9 @@ class Lender:
             raise DatabaseUnavailable
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Connection] = loop.create_future()
-        self._waiters[waiter] = loop.time() + self.options.acquire_timeout
+        deadline = self._waiters[waiter] = loop.time() + self.options.acquire_timeout - waited()
         self._grow()
-        if not self._timer_set:
-            self._give_up()
+        self._look_at(deadline)
         try:
             return await waiter
         except BaseException as error:
@@ -162,21 +165,23 @@ class Lender:
                 self.give_back(waiter.result())  # it was served in the very moment it was cancelled
             raise
 
+    def _look_at(self, deadline: float) -> None:
+        """One timer for all, not one for each; it goes off a little late, and then for all whose time is up."""
+        if deadline < self._looks_at:
+            self._looks_at = deadline
+            asyncio.get_running_loop().call_at(deadline + GIVE_UP_SECONDS, self._give_up)
+
     def _give_up(self) -> None:
-        """Turn away whoever has waited too long, and come back for the next: one timer, not one for each request."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        while self._waiters:
-            waiter, deadline = next(iter(self._waiters.items()))
-            if deadline > now:
-                break
+        """Turn away whoever has waited too long, here or on the way here."""
+        now = asyncio.get_running_loop().time()
+        for waiter in [waiter for waiter, deadline in self._waiters.items() if deadline <= now]:
             del self._waiters[waiter]
             if not waiter.done():
                 self._metrics.acquire_timeouts.inc()
                 waiter.set_exception(PoolExhausted())
-        self._timer_set = bool(self._waiters)
-        if self._timer_set:
-            loop.call_at(deadline, self._give_up)
+        self._looks_at = inf
+        if self._waiters:
+            self._look_at(min(self._waiters.values()))
 
     def _give(self, connection: Connection) -> None:
         """To whoever has waited longest, or onto the idle stack."""

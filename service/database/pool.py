@@ -19,6 +19,7 @@ import asyncpg
 from service.database import errors
 from service.database.connection import Connection, PoolOptions
 from service.database.lender import Lender
+from service.telemetry.timing import waited
 
 __all__ = ["Connection", "Executor", "Lease", "Pool", "PoolOptions", "Statement", "Transaction"]
 
@@ -73,7 +74,7 @@ class Pool(Lender):
         Raises a `Problem` for every fault of the database, and the driver's error for a constraint.
         """
         limit = self.options.statement_timeout
-        deadline = None if limit is None else monotonic() + limit
+        deadline = None if limit is None else monotonic() + limit - waited()
         for attempt in range(RETRIES + 1):
             try:
                 return await self._run(statement, args, deadline)

@@ -4,17 +4,19 @@ import re
 from functools import lru_cache
 from http import HTTPStatus
 from time import perf_counter
+from typing import Any
 
 from sanic import Request
 from sanic.constants import HTTP_METHODS
 from sanic.http import Http
 
+from service import problems
+from service.http.admission import Admission
 from service.http.requests import App
 from service.http.shares import Share, Shares
-from service.problems import ClientClosedRequest
 from service.telemetry.logs import log_request
 from service.telemetry.metrics import Metrics
-from service.telemetry.timing import Timing, begin
+from service.telemetry.timing import Timing, begin, spent
 from service.telemetry.tracing import RequestSpan, Tracer
 
 UNMATCHED = "unmatched"
@@ -23,26 +25,47 @@ _PARAMETER = re.compile(r"<(\w+)[^>]*>")
 
 
 class Observer:
-    def __init__(self, app: App, metrics: Metrics, shares: Shares, tracer: Tracer | None) -> None:
+    def __init__(self, app: App, metrics: Metrics, shares: Shares, admission: Admission, tracer: Tracer | None) -> None:
         self._app = app
         self._metrics = metrics
         self._shares = shares
+        self._admission = admission
         self._tracer = tracer
 
     async def observe(self, request: Request) -> None:
         """Handle the request, and record how it went whatever ends it."""
         span = self._tracer.begin(request.headers) if self._tracer is not None else None
-        timing = Timing(perf_counter(), span)
+        waited = _waited(request)
+        timing = Timing(perf_counter() - waited, span)
         begin(timing)
+        if waited:
+            spent("pool", "admission", waited)
         request.ctx.timing = timing
         request.ctx.share = share = Share(self._shares)
         self._metrics.in_progress += 1
         try:
-            await self._app.handle_request(request)
+            if waited < self._admission.patience:
+                await self._app.handle_request(request)
+            else:
+                self._metrics.database.acquire_timeouts.inc()
+                response = await request.respond(problems.render(problems.Overloaded(), str(request.id)))
+                await response.send(end_stream=True)
         finally:
             self._metrics.in_progress -= 1
             share.leave()
             self.record(request, _status(request), timing, span)
+            self._admission.left()
+
+    def refused(self, method: str, request_id: str, seconds: float) -> None:
+        """A request that was refused unread: nobody knows its route, or its user."""
+        method = method if method in _METHODS else "other"
+        status = problems.Overloaded.status
+        self._metrics.request_seconds(method, UNMATCHED, status).observe(seconds)
+        self._metrics.database.acquire_timeouts.inc()
+        waited = Timing(0.0)
+        waited.pool = seconds
+        self._metrics.phases(waited, seconds)
+        log_request(_line(method, UNMATCHED, status, seconds, waited, request_id))
 
     def record(self, request: Request, status: int, timing: Timing, span: RequestSpan | None = None) -> None:
         seconds = perf_counter() - timing.started_at
@@ -52,17 +75,9 @@ class Observer:
         self._metrics.request_seconds(method, route, status).observe(seconds, exemplar)
         self._metrics.phases(timing, seconds)
         principal = getattr(request.ctx, "principal", None)
-        line = {
-            "method": method,
-            "route": route,
-            "status": status,
-            "duration_ms": _milliseconds(seconds),
-            "auth_ms": _milliseconds(timing.auth),
-            "pool_ms": _milliseconds(timing.pool),
-            "db_ms": _milliseconds(timing.db),
-            "request_id": request.id,
-            "user_id": principal and principal.path_id,
-        }
+        line = _line(method, route, status, seconds, timing, str(request.id))
+        if principal is not None:
+            line["user_id"] = principal.path_id
         if span is not None:
             line["trace_id"] = span.trace_id
             span.end(method=method, route=route, status=status)
@@ -75,6 +90,30 @@ def template(path: str) -> str:
     return "/" + _PARAMETER.sub(r"{\1}", path)
 
 
+def _line(  # noqa: PLR0917  its fields
+    method: str, route: str, status: int, seconds: float, timing: Timing, request_id: str
+) -> dict[str, object]:
+    return {
+        "method": method,
+        "route": route,
+        "status": status,
+        "duration_ms": _milliseconds(seconds),
+        "auth_ms": _milliseconds(timing.auth),
+        "pool_ms": _milliseconds(timing.pool),
+        "db_ms": _milliseconds(timing.db),
+        "request_id": request_id,
+        "user_id": None,
+    }
+
+
+def _waited(request: Request) -> float:
+    protocol: Any = request.stream and request.stream.protocol
+    waited: float = protocol.waited
+    if waited:
+        protocol.waited = 0.0  # the next one on this connection may not have waited at all
+    return waited
+
+
 def _milliseconds(seconds: float) -> float:
     return int(seconds * 100_000) / 100
 
@@ -82,7 +121,7 @@ def _milliseconds(seconds: float) -> float:
 def _status(request: Request) -> int:
     stream = request.stream
     if not isinstance(stream, Http):
-        return ClientClosedRequest.status
+        return problems.ClientClosedRequest.status
     if stream.exception is not None:
         return int(getattr(stream.exception, "status_code", HTTPStatus.REQUEST_TIMEOUT))
-    return stream.response.status if stream.response is not None else ClientClosedRequest.status
+    return stream.response.status if stream.response is not None else problems.ClientClosedRequest.status

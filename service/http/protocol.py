@@ -6,6 +6,8 @@ from sanic.exceptions import RequestTimeout
 from sanic.http import Http, Stage
 from sanic.server import HttpProtocol
 
+from service.http.admission import Admission, refusal
+from service.http.observer import Observer
 from service.http.responses import Response, add_common_headers
 
 LINGER_SECONDS = 0.5
@@ -32,21 +34,67 @@ class Exchange(Http):
 
 
 class Protocol(HttpProtocol):
-    """Sanic's protocol, whose clock runs from a request's first byte, and which hands each request to the observer."""
+    """Sanic's protocol, whose clock runs from a request's first byte, and which hands each request to the observer.
+
+    While there is no room for more, a request waits in the buffer, where Sanic has not heard of it.
+    """
 
     HTTP_CLASS = Exchange
-    __slots__ = ()
+    __slots__ = ("_admission", "_held", "_observer", "waited")
 
     def _setup(self) -> None:
         super()._setup()  # type: ignore[no-untyped-call]
-        self.request_handler = self.app.ctx.observer.observe
+        self._admission: Admission = self.app.ctx.admission
+        self._observer: Observer = self.app.ctx.observer
+        self._held = False
+        self.waited = 0.0
+        """Seconds that the request has waited to be read."""
+
+        self.request_handler = self._observer.observe
+
+    def admit(self, waited: float) -> bool:
+        self._held = False
+        if self.transport is None or self.transport.is_closing():
+            return False
+        self.waited = waited
+        self._data_received.set()
+        return True
+
+    def refuse(self, waited: float) -> None:
+        answer = refusal(self.recv_buffer)
+        if answer is None:
+            self.admit(waited)  # to be refused as soon as it is parsed
+        elif self.transport is not None and not self.transport.is_closing():
+            self._held = False
+            method, request_id, written = answer
+            self.recv_buffer.clear()
+            self.transport.write(written)
+            self._time = monotonic()
+            self._observer.refused(method, request_id, waited)
 
     def data_received(self, data: bytes) -> None:
+        if self._held or (not self.recv_buffer and self._is_idle() and not self._admission.admits()):
+            self._hold(data)
+            return
+        if not self.recv_buffer:
+            self.waited = 0.0
         # Sanic restarts its clock with every byte; a request's time runs from its first one.
         began = self._time if self.http is not None and self.http.stage is not Stage.IDLE else None
         super().data_received(data)
         if began is not None:
             self._time = began
+
+    def _is_idle(self) -> bool:
+        return self.http is None or self.http.stage is Stage.IDLE
+
+    def _hold(self, data: bytes) -> None:
+        self._time = monotonic()
+        self.recv_buffer += data
+        if len(self.recv_buffer) >= self.app.config.REQUEST_BUFFER_SIZE and self.transport is not None:
+            self.transport.pause_reading()
+        if not self._held:
+            self._held = True
+            self._admission.hold(self)
 
     def check_timeouts(self) -> None:
         http = self.http

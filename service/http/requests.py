@@ -13,13 +13,15 @@ from sanic.models.protocol_types import TransportProtocol
 
 App = Sanic[Config, SimpleNamespace]
 
-REQUEST_ID_HEADER = "x-request-id"
-_SANE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
+REQUEST_ID = rb"[A-Za-z0-9._:/+=@-]{1,128}"
+"""What a caller's `X-Request-Id` may look like, as a pattern."""
 
+_SANE = re.compile(REQUEST_ID.decode(), re.ASCII)
 
 # A name is a token that the colon touches, and no line is a continuation. Sanic takes `Content-Length : 5` for a header
 # of another name, and the body for the next request: whoever shares a connection could be handed a smuggled one.
-_HEAD = re.compile(rb"[^\r\n]*(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00-\x08\x0a-\x1f\x7f]*)*")
+FIELD = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00-\x08\x0a-\x1f\x7f]*"
+_HEAD = re.compile(rb"[^\r\n]*(?:\r\n" + FIELD + rb")*")
 
 
 class Request(SanicRequest):
@@ -48,7 +50,7 @@ class Request(SanicRequest):
         """Up to 128 characters that are safe in a header and a log line."""
         known: str | None = getattr(self, "_request_id", None)
         if known is None:
-            given = self.headers.getone(REQUEST_ID_HEADER, "")
+            given = self.headers.getone("x-request-id", "")
             known = self._request_id = given if _SANE.fullmatch(given) else f"{random.getrandbits(128):032x}"
         return known
 

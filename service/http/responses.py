@@ -17,7 +17,8 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 
 _NO_BODY = frozenset({204, 304})
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_PHRASES = {**{status.value: status.phrase for status in HTTPStatus}, 499: "Client Closed Request"}
+_STATUS_LINES = {status: f"HTTP/1.1 {status} {phrase}\r\n" for status, phrase in _PHRASES.items()}
 _COMMON = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",

@@ -6,8 +6,12 @@ the others overtake it. Without this, one client with fifty connections would be
 
 import asyncio
 from collections import deque
+from time import monotonic
 
 from service.problems import TooManyRequests
+from service.telemetry.timing import spent, waited
+
+SEEN_PER_SHARE = 4
 
 
 class _User:
@@ -21,13 +25,17 @@ class _User:
 class Shares:
     """Counts in this process alone: it guards this process's pool and event loop."""
 
-    def __init__(self, running_max: int, queued_max: int) -> None:
+    def __init__(self, running_max: int, queued_max: int, *, patience: float) -> None:
+        """`patience` is how long a request waits for its turn at the most, in seconds."""
         self._running_max = running_max
         self._queued_max = queued_max
+        self._patience = patience
+        self._seen = 0
+        self._seen_max = SEEN_PER_SHARE * running_max
         self._users: dict[str, _User] = {}
 
     async def enter(self, name: str) -> None:
-        """Wait for one's turn. Raises TooManyRequests when the user's own queue is full."""
+        """Wait for one's turn. Raises TooManyRequests when the user's own queue is full, or the turn does not come."""
         user = self._users.get(name)
         if user is None:
             user = self._users[name] = _User()
@@ -48,23 +56,36 @@ class Shares:
     def _has_room(self, user: _User) -> bool:
         return user.running < self._running_max or len(self._users) == 1
 
+    def waiting(self) -> int:
+        """How many wait; of each user only so many that one alone does not make the service look full."""
+        return self._seen
+
     async def _queue(self, name: str, user: _User) -> None:
         if len(user.queue) >= self._queued_max:
             raise TooManyRequests(retry_after=1)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         user.queue.append(turn)
+        self._seen += len(user.queue) <= self._seen_max
+        asked_at = monotonic()
         try:
-            await turn
-        except asyncio.CancelledError:
+            async with asyncio.timeout(self._patience - waited()):
+                await turn
+        except (asyncio.CancelledError, TimeoutError) as error:
             if turn in user.queue:
                 user.queue.remove(turn)
-            else:
+                self._seen -= len(user.queue) < self._seen_max
+            elif not turn.cancelled():
                 self.leave(name)  # it was called up in the very moment it left: the next one goes instead
+            if isinstance(error, TimeoutError):
+                raise TooManyRequests(retry_after=1) from error
             raise
+        finally:
+            spent("pool", "share", monotonic() - asked_at)
 
     def _wake(self, user: _User) -> None:
         while user.queue and self._has_room(user):
             turn = user.queue.popleft()
+            self._seen -= len(user.queue) < self._seen_max
             if not turn.done():
                 user.running += 1
                 turn.set_result(None)

@@ -76,7 +76,9 @@ class DatabaseMetrics:
             "db_pool_acquire_seconds", "Wait for a connection", buckets=_FINE, registry=registry
         )
         self.acquire_timeouts = Counter(
-            "db_pool_acquire_timeouts_total", "Waits for a connection that were given up", registry=registry
+            "db_pool_acquire_timeouts_total",
+            "Requests that gave up the wait for a connection, or to be let at the pool's queue",
+            registry=registry,
         )
         self.opened = Counter("db_pool_connections_opened_total", "Connections opened since start", registry=registry)
         self._closed = Counter(
@@ -128,6 +130,7 @@ class Metrics:
         Gauge("http_requests_in_progress", "Requests being answered right now", registry=registry).set_function(
             lambda: self.in_progress
         )
+        self._held = Gauge("http_requests_held", "Requests waiting to be read", registry=registry)
         self._request_seconds = _Histogram(
             "http_request_duration_seconds",
             "Time from a request's head to its answer",
@@ -164,6 +167,9 @@ class Metrics:
         Info("tasks_service_build", "The running build", registry=registry).info(
             {"version": version, "commit": commit, "python": python_version()}
         )
+
+    def watch_admission(self, *, held: Callable[[], int]) -> None:
+        self._held.set_function(held)
 
     def request_seconds(self, method: str, route: str, status: int) -> Histogram:
         key = (method, route, status)
