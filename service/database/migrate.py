@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import structlog
-from aerich import Command
 from tortoise import Tortoise
 
 from service.database import errors
 from service.database.orm import APP, migration_config, orm_config
 from service.database.pool import Pool
+
+if TYPE_CHECKING:
+    from aerich import Command
 
 log = structlog.get_logger()
 
@@ -204,7 +206,9 @@ async def _locked(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @asynccontextmanager
-async def _aerich() -> AsyncIterator[Command]:
+async def _aerich() -> AsyncIterator["Command"]:
+    from aerich import Command  # noqa: PLC0415  the server only wants the names of the files, and less memory
+
     command = Command(tortoise_config=migration_config(), app=APP, location=str(MIGRATIONS))
     try:
         await _patiently(command.init)
@@ -246,7 +250,9 @@ def drift() -> str:
 
 
 async def _migrate_offline(location: Path) -> None:
-    unreachable: dict[str, Any] = orm_config(_no_database)
+    from aerich import Command  # noqa: PLC0415  as above
+
+    unreachable: dict[str, Any] = orm_config(_no_database, migrates=True)
     command = Command(tortoise_config=unreachable, app=APP, location=str(location))
     await command.init(offline=True)
     await command.migrate("drift", no_input=True, offline=True)
