@@ -7,7 +7,6 @@ nothing, first come, first served; those whose time is up are refused, the plain
 """
 
 import asyncio
-import random
 import re
 from collections import deque
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from time import monotonic
 from typing import Protocol
 
 from service import problems
-from service.http.requests import FIELD, REQUEST_ID
+from service.http.requests import FIELD, REQUEST_ID, new_request_id
 
 LOOK_SECONDS = 0.02
 """Between two looks at who has waited for too long."""
@@ -129,7 +128,7 @@ def refusal(request: bytes | bytearray) -> tuple[str, str, bytes] | None:
         return None
     given = _REQUEST_ID.search(request)
     if given is None:
-        request_id = f"{random.getrandbits(128):032x}"
+        request_id = new_request_id()
         answer = _template().replace(_ANY_ID.encode(), request_id.encode())
     else:
         request_id = given[1].decode()

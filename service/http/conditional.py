@@ -8,12 +8,14 @@ from sanic.compat import Header
 
 _TAG = re.compile(r'(?:^|,)\s*(W/)?("[\x21\x23-\x7e\x80-\xff]*")\s*(?=,|$)')
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
-def task_tag(updated_at: datetime) -> str:
-    """A task's strong tag: `updated_at` rises with every change, so it names exactly one state of the task."""
-    return f'"{(updated_at - _EPOCH) // _MICROSECOND:x}"'
+def task_tag(updated_at: float) -> str:
+    """A task's strong tag: `updated_at` rises with every change, so it names exactly one state of the task.
+
+    In seconds since the epoch, which are exact to the microsecond until the year 2242.
+    """
+    return f'"{round(updated_at * 1_000_000):x}"'
 
 
 def body_tag(body: bytes) -> str:
@@ -49,7 +51,9 @@ def _combined(headers: Header, name: str) -> str | None:
 
 def _time_of(tag: str) -> datetime | None:
     try:
-        time = _EPOCH + int(tag[1:-1], 16) * _MICROSECOND
+        microseconds = int(tag[1:-1], 16)
+        time = _EPOCH + timedelta(microseconds=microseconds)
     except (ValueError, OverflowError):
         return None
-    return time if task_tag(time) == tag else None  # tags are compared as text: no other spelling of the number counts
+    # Tags are compared as text: no other spelling of the number counts.
+    return time if tag == f'"{microseconds:x}"' else None

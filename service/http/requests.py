@@ -51,8 +51,12 @@ class Request(SanicRequest):
         known: str | None = getattr(self, "_request_id", None)
         if known is None:
             given = self.headers.getone("x-request-id", "")
-            known = self._request_id = given if _SANE.fullmatch(given) else f"{random.getrandbits(128):032x}"
+            known = self._request_id = given if _SANE.fullmatch(given) else new_request_id()
         return known
+
+
+def new_request_id() -> str:
+    return random.randbytes(16).hex()  # noqa: S311  it need not be hard to guess
 
 
 def _unambiguous(head: bytes, headers: Header, version: str) -> bool:

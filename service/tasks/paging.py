@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
-import asyncpg
 import orjson
 from pydantic import (
     AfterValidator,
@@ -29,7 +28,7 @@ from pydantic import (
 from service.database.pool import Statement
 from service.http.bodies import STORABLE, invalid, storable
 from service.problems import Invalid
-from service.tasks.schemas import moment
+from service.tasks.schemas import DOCUMENT
 
 LIMIT_MAX = 500
 LIMIT_DEFAULT = 100
@@ -39,8 +38,7 @@ MAC_BYTES = 16
 DIGITS_MAX = 9
 
 # Titles are ordered by code point: the same on every server, whatever its locale or the version of its C library.
-# Named in full, because the rows have their times under the same names in another form.
-_COLUMNS = {"created_at": "tasks.created_at", "updated_at": "tasks.updated_at", "title": 'title COLLATE "C"'}
+_COLUMNS = {"created_at": "created_at", "updated_at": "updated_at", "title": 'title COLLATE "C"'}
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
 
@@ -108,18 +106,27 @@ class ListParameters(BaseModel):
 class TaskQuery:
     """One parsed list request; immutable, so that polling clients share it."""
 
-    __slots__ = ("_after", "_clauses", "_values", "limit", "parameters")
+    __slots__ = ("_after", "_clauses", "_values", "limit", "parameters", "statement")
 
-    def __init__(self, parameters: ListParameters) -> None:
+    def __init__(self, parameters: ListParameters, after: tuple[object, UUID] | tuple[()] = ()) -> None:
+        """`after` is the sort key and the id of the task that the page starts behind."""
         self.parameters = parameters
         self.limit = parameters.limit
         self._clauses, self._values = _filters(parameters)
-        self._after: tuple[object, UUID] | None = None
-
-    def after(self, key: object, task_id: UUID) -> "TaskQuery":
-        query = TaskQuery(self.parameters)
-        query._after = (key, task_id)
-        return query
+        self._after = after
+        column = _COLUMNS[self.sort_field]
+        down = parameters.sort.startswith("-")
+        clauses = ["user_id = $1", *self._clauses]
+        if after:
+            first = len(self._values) + 3
+            clauses.append(f"({column}, id) {'<' if down else '>'} (${first}, ${first + 1})")
+        direction = "DESC" if down else "ASC"
+        self.statement = Statement(
+            "task_list",
+            f"SELECT {DOCUMENT} FROM tasks WHERE {' AND '.join(clauses)}"  # noqa: S608
+            f" ORDER BY {column} {direction}, id {direction} LIMIT $2",
+            reads=True,
+        )
 
     @property
     def filters(self) -> str:
@@ -130,17 +137,8 @@ class TaskQuery:
     def sort_field(self) -> str:
         return self.parameters.sort.removeprefix("-")
 
-    def statement(self, fields: str, user_id: UUID) -> tuple[Statement, list[object]]:
-        column = _COLUMNS[self.sort_field]
-        down = self.parameters.sort.startswith("-")
-        clauses, values = list(self._clauses), [user_id, self.limit + 1, *self._values]
-        if self._after is not None:
-            clauses.append(f"({column}, id) {'<' if down else '>'} (${len(values) + 1}, ${len(values) + 2})")
-            values += self._after
-        direction = "DESC" if down else "ASC"
-        where = " AND ".join(("user_id = $1", *clauses))
-        sql = f"SELECT {fields} FROM tasks WHERE {where} ORDER BY {column} {direction}, id {direction} LIMIT $2"  # noqa: S608
-        return Statement("task_list", sql, reads=True), values
+    def arguments(self, user_id: UUID) -> tuple[object, ...]:
+        return user_id, self.limit + 1, *self._values, *self._after
 
     def counting(self, user_id: UUID) -> tuple[Statement, list[object]]:
         # $2 stays the limit's place, so that the filters keep their numbers.
@@ -204,12 +202,14 @@ class Cursors:
             key, task_id = orjson.loads(payload)
         except ValueError:
             raise Invalid.field("cursor", "This cursor does not belong to this list", "cursor") from None
-        return query.after(key if query.sort_field == "title" else datetime.fromisoformat(key), UUID(task_id))
+        if query.sort_field != "title":
+            key = datetime.fromisoformat(key)
+        return TaskQuery(query.parameters, (key, UUID(task_id)))
 
-    def link(self, query: TaskQuery, user_id: UUID, path: str, last: asyncpg.Record) -> str:
-        """The value of a `Link` header for the page that starts behind `last`."""
-        key = last[query.sort_field]
-        payload = orjson.dumps([key if query.sort_field == "title" else moment(key), str(last["id"])])
+    def link(self, query: TaskQuery, user_id: UUID, path: str, last: str) -> str:
+        """The value of a `Link` header for the page that starts behind `last`, a task's document."""
+        task = orjson.loads(last)
+        payload = orjson.dumps([task[query.sort_field], task["id"]])
         cursor = base64.urlsafe_b64encode(self._mac(query, user_id, payload) + payload).rstrip(b"=").decode()
         given: dict[str, Any] = query.parameters.model_dump(mode="json", exclude_unset=True, exclude={"cursor"})
         given = {k: str(v).lower() if isinstance(v, bool) else v for k, v in given.items()}

@@ -1,6 +1,8 @@
 """The task routes: parse, call, render."""
 
-from asyncpg import Record
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from sanic import Blueprint, HTTPResponse, Request
 
 from service.accounts.principal import owner_of_path, principal_of
@@ -10,15 +12,7 @@ from service.http.conditional import body_tag, matching_times, not_modified
 from service.http.idempotency import idempotent
 from service.http.responses import OWN, READ, json_bytes, no_content, unchanged
 from service.tasks.paging import Cursors, parse_list_query
-from service.tasks.schemas import (
-    NewTask,
-    TaskPatch,
-    TaskReplacement,
-    parse_task_id,
-    render_task,
-    render_tasks,
-    tag_of,
-)
+from service.tasks.schemas import NewTask, Task, TaskPatch, TaskReplacement, json_array, parse_task_id
 from service.tasks.store import TaskStore
 
 tasks = Blueprint("tasks", url_prefix="/api/<user_id:str>/tasks")
@@ -36,8 +30,8 @@ async def create_task(request: Request, user_id: str) -> HTTPResponse:
 
     async def create(executor: Executor) -> HTTPResponse:
         task = await _store(request, executor).create(body)
-        location = f"/api/{principal_of(request).path_id}/tasks/{task['id']}"
-        return _task(request, task, status=201, headers={"Location": location})
+        location = f"/api/{principal_of(request).path_id}/tasks/{task.id}"
+        return _answer(task, status=201, headers={"Location": location})
 
     return await idempotent(request, create)
 
@@ -49,15 +43,15 @@ async def list_tasks(request: Request, user_id: str) -> HTTPResponse:
     cursors: Cursors = request.app.ctx.cursors
     query = cursors.resume(parse_list_query(request.query_string), principal.user_id)
     store = _store(request)
-    rows = await store.page(query)
+    page = await store.page(query)
     headers = dict(OWN)
-    if len(rows) > query.limit:
-        rows.pop()
-        headers["Link"] = cursors.link(query, principal.user_id, f"/api/{principal.path_id}/tasks", rows[-1])
+    if len(page) > query.limit:
+        page.pop()
+        headers["Link"] = cursors.link(query, principal.user_id, f"/api/{principal.path_id}/tasks", page[-1])
     if _wants_count(request):
         headers["X-Total-Count"] = str(await store.count(query))
         headers["Preference-Applied"] = "count=exact"
-    body = render_tasks(rows, principal.path_id)
+    body = json_array(page)
     headers["ETag"] = tag = body_tag(body)
     if not_modified(request.headers, tag):
         return unchanged(headers)
@@ -68,10 +62,9 @@ async def list_tasks(request: Request, user_id: str) -> HTTPResponse:
 async def get_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
     """Read a task"""
     task = await _store(request).get(parse_task_id(task_id))
-    tag = tag_of(task)
-    if not_modified(request.headers, tag):
-        return unchanged({"ETag": tag, **OWN})
-    return json_bytes(render_task(task, principal_of(request).path_id), headers={"ETag": tag, **OWN})
+    if not_modified(request.headers, task.tag):
+        return unchanged({"ETag": task.tag, **OWN})
+    return _answer(task, headers=OWN)
 
 
 @tasks.put("/<task_id:str>")
@@ -80,7 +73,7 @@ async def replace_task(request: Request, user_id: str, task_id: str) -> HTTPResp
     task = await _store(request).replace(
         parse_task_id(task_id), parse(TaskReplacement, request), matching_times(request.headers)
     )
-    return _task(request, task)
+    return _answer(task)
 
 
 @tasks.patch("/<task_id:str>")
@@ -93,7 +86,7 @@ async def patch_task(request: Request, user_id: str, task_id: str) -> HTTPRespon
     )
 
     async def patch(executor: Executor) -> HTTPResponse:
-        return _task(request, await _store(request, executor).patch(number, body, allowed))
+        return _answer(await _store(request, executor).patch(number, body, allowed))
 
     return await idempotent(request, patch)
 
@@ -104,7 +97,7 @@ async def toggle_task(request: Request, user_id: str, task_id: str) -> HTTPRespo
     number, allowed = parse_task_id(task_id), matching_times(request.headers)
 
     async def toggle(executor: Executor) -> HTTPResponse:
-        return _task(request, await _store(request, executor).toggle(number, allowed))
+        return _answer(await _store(request, executor).toggle(number, allowed))
 
     return await idempotent(request, toggle)
 
@@ -116,11 +109,13 @@ async def delete_task(request: Request, user_id: str, task_id: str) -> HTTPRespo
     return no_content()
 
 
-def _task(request: Request, task: Record, *, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
-    body = render_task(task, principal_of(request).path_id)
-    return json_bytes(body, status=status, headers={"ETag": tag_of(task), **(headers or {})})
+def _answer(task: Task, *, status: int = 200, headers: Mapping[str, str] = MappingProxyType({})) -> HTTPResponse:
+    return json_bytes(task.document.encode(), status=status, headers={"ETag": task.tag, **headers})
 
 
 def _wants_count(request: Request) -> bool:
-    preferences = ",".join(request.headers.getall("prefer", ()))
-    return any(p.strip().lower() in ("count=exact", 'count="exact"') for p in preferences.replace(";", ",").split(","))
+    fields = request.headers.getall("prefer", None)
+    if fields is None:
+        return False
+    preferences = ",".join(fields).replace(";", ",").split(",")
+    return any(p.strip().lower() in ("count=exact", 'count="exact"') for p in preferences)

@@ -1,17 +1,18 @@
 """What clients send to and get from the task routes."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Any
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, NamedTuple, cast
 from uuid import UUID
 
-import asyncpg
-import orjson
+from asyncpg.pgproto import pgproto
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from service.http.bodies import STORABLE, Body, storable
-from service.http.conditional import task_tag
 from service.problems import Invalid
 from service.tasks.model import DESCRIPTION_MAX, TITLE_MAX
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 Title = Annotated[
     str,
@@ -55,47 +56,32 @@ class TaskPatch(Body):
 
 
 def parse_task_id(text: str) -> UUID:
-    try:
-        if len(text) == 36:  # noqa: PLR2004  UUID() also takes braces, urn: and no dashes
-            return UUID(text)
-    except ValueError:
-        pass
-    raise Invalid.field("task_id", "This is not a UUID", "uuid")
+    """Raises Invalid."""
+    if _UUID.fullmatch(text) is None:  # UUID() alone also takes other spellings, braces and underscores among them
+        raise Invalid.field("task_id", "This is not a UUID", "uuid")
+    return cast(UUID, pgproto.UUID(text))  # the driver's own, a subclass that costs a seventh to make
 
 
-def moment(seconds: float) -> datetime:
-    """The time in a row's `created_at` or `updated_at`, which are seconds since the epoch."""
-    return datetime.fromtimestamp(seconds, UTC)
+def _time(column: str) -> str:
+    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 
-def tag_of(row: asyncpg.Record) -> str:
-    """The task's `ETag`."""
-    return task_tag(moment(row["updated_at"]))
+# A task as clients get it, made where its row is: the service would need 2.3 us to make it, PostgreSQL needs 0.9.
+DOCUMENT = f"""concat(
+    '{{"id":"', id, '","user_id":"', user_id,
+    '","title":', to_json(title),
+    ',"description":', coalesce(to_json(description)::text, 'null'),
+    ',"completed":', completed::text,
+    ',"created_at":"', {_time("created_at")}, '","updated_at":"', {_time("updated_at")}, '"}}')"""
 
 
-def render_task(row: asyncpg.Record, user_id: str) -> bytes:
-    return orjson.dumps(_document(row, user_id), option=orjson.OPT_UTC_Z)
+class Task(NamedTuple):
+    """A task as it is sent: its `DOCUMENT`, and the `ETag` of this state of it."""
+
+    id: UUID
+    document: str
+    tag: str
 
 
-def render_tasks(rows: list[asyncpg.Record], user_id: str) -> bytes:
-    return orjson.dumps([_document(row, user_id) for row in rows], option=orjson.OPT_UTC_Z)
-
-
-def _document(row: asyncpg.Record, user_id: str) -> dict[str, object]:
-    """The seven fields of a task, from a row in the order of `store.FIELDS`."""
-    task_id, title, description, completed, created, updated = row
-    created_at, updated_at = moment(created), moment(updated)
-    return {
-        "id": str(task_id),
-        "user_id": user_id,
-        "title": title,
-        "description": description,
-        "completed": completed,
-        # orjson writes RFC 3339 five times as fast as isoformat(), but leaves out a fraction of zero.
-        "created_at": created_at if created_at.microsecond else _rfc3339(created_at),
-        "updated_at": updated_at if updated_at.microsecond else _rfc3339(updated_at),
-    }
-
-
-def _rfc3339(value: datetime) -> str:
-    return value.isoformat(timespec="microseconds")[:-6] + "Z"
+def json_array(documents: Iterable[str]) -> bytes:
+    return f"[{','.join(documents)}]".encode()

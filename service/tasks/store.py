@@ -6,17 +6,14 @@ from uuid import UUID
 import asyncpg
 
 from service.database.pool import Executor, Statement
+from service.http.conditional import task_tag
 from service.identifiers import uuid7
 from service.problems import PreconditionFailed, TaskNotFound, Unauthorized
 from service.tasks.paging import TaskQuery
-from service.tasks.schemas import NewTask, TaskPatch, TaskReplacement, tag_of
+from service.tasks.schemas import DOCUMENT, NewTask, Task, TaskPatch, TaskReplacement
 
-# Times as seconds since the epoch, exact to the microsecond until the year 2242: asyncpg takes four times as long to
-# make a datetime of a timestamptz, and that was the dearest part of a list.
-FIELDS = (
-    "id, title, description, completed,"
-    " date_part('epoch', created_at) AS created_at, date_part('epoch', updated_at) AS updated_at"
-)
+# The time as seconds since the epoch: asyncpg takes ten times as long to make a datetime of a timestamptz.
+FIELDS = f"{DOCUMENT} AS document, date_part('epoch', updated_at) AS updated_at"
 
 # Strictly later than before, even when two changes share a microsecond or the clock went back.
 _NEXT = "GREATEST(clock_timestamp(), updated_at + interval '1 microsecond')"
@@ -55,25 +52,26 @@ class TaskStore:
         self._db = db
         self._user_id = user_id
 
-    async def create(self, task: NewTask) -> asyncpg.Record:
+    async def create(self, task: NewTask) -> Task:
         """Raises Unauthorized when the account is gone."""
+        task_id = uuid7()
         try:
-            rows = await self._db.fetch(INSERT, uuid7(), self._user_id, task.title, task.description)
+            rows = await self._db.fetch(INSERT, task_id, self._user_id, task.title, task.description)
         except asyncpg.ForeignKeyViolationError as error:
             raise Unauthorized from error
-        return rows[0]
+        return _task(task_id, rows[0])
 
-    async def get(self, task_id: UUID) -> asyncpg.Record:
+    async def get(self, task_id: UUID) -> Task:
         """Raises TaskNotFound, as do all methods that take an id."""
         row = await self._db.fetchrow(SELECT, task_id, self._user_id)
         if row is None:
             raise TaskNotFound
-        return row
+        return _task(task_id, row)
 
-    async def page(self, query: TaskQuery) -> list[asyncpg.Record]:
-        """The page, and one row more when there is a next page."""
-        statement, arguments = query.statement(FIELDS, self._user_id)
-        return await self._db.fetch(statement, *arguments)
+    async def page(self, query: TaskQuery) -> list[str]:
+        """The documents of the page's tasks, and one more when there is a next page."""
+        rows = await self._db.fetch(query.statement, *query.arguments(self._user_id))
+        return [row[0] for row in rows]
 
     async def count(self, query: TaskQuery) -> int:
         """How many tasks match the query's filters, on all pages together."""
@@ -83,13 +81,14 @@ class TaskStore:
 
     # Raise PreconditionFailed when the task is in none of the states `allowed`; None allows any.
 
-    async def replace(self, task_id: UUID, task: TaskReplacement, allowed: list[datetime] | None) -> asyncpg.Record:
+    async def replace(self, task_id: UUID, task: TaskReplacement, allowed: list[datetime] | None) -> Task:
         described = "description" in task.model_fields_set
-        return await self._write(REPLACE, task_id, allowed, task.title, described, task.description)
+        row = await self._write(REPLACE, task_id, allowed, task.title, described, task.description)
+        return _task(task_id, row)
 
-    async def patch(self, task_id: UUID, patch: TaskPatch, allowed: list[datetime] | None) -> asyncpg.Record:
+    async def patch(self, task_id: UUID, patch: TaskPatch, allowed: list[datetime] | None) -> Task:
         given = patch.model_fields_set
-        return await self._write(
+        row = await self._write(
             PATCH,
             task_id,
             allowed,
@@ -98,9 +97,10 @@ class TaskStore:
             patch.description,
             patch.completed if "completed" in given else None,
         )
+        return _task(task_id, row)
 
-    async def toggle(self, task_id: UUID, allowed: list[datetime] | None) -> asyncpg.Record:
-        return await self._write(TOGGLE, task_id, allowed)
+    async def toggle(self, task_id: UUID, allowed: list[datetime] | None) -> Task:
+        return _task(task_id, await self._write(TOGGLE, task_id, allowed))
 
     async def delete(self, task_id: UUID, allowed: list[datetime] | None) -> None:
         await self._write(DELETE, task_id, allowed)
@@ -112,4 +112,9 @@ class TaskStore:
         if row is not None:
             return row
         current = await self.get(task_id)
-        raise PreconditionFailed(headers={"ETag": tag_of(current)})
+        raise PreconditionFailed(headers={"ETag": current.tag})
+
+
+def _task(task_id: UUID, row: asyncpg.Record) -> Task:
+    document, updated_at = row
+    return Task(task_id, document, task_tag(updated_at))

@@ -168,7 +168,19 @@ def test_what_is_not_json_is_a_400(idle_user: User, body: bytes) -> None:
     assert idle_user.list() == []
 
 
-@pytest.mark.parametrize("task_id", ["x", "1", "0" * 32, SOME_ID + "0", "{" + SOME_ID[1:-1] + "}", "a" * 36])
+MALFORMED = [
+    "x",
+    "1",
+    "0" * 32,
+    SOME_ID + "0",
+    "{" + SOME_ID[1:-1] + "}",
+    "a" * 36,
+    SOME_ID[:-2] + "_0",
+    "-" * 4 + "0" * 32,
+]
+
+
+@pytest.mark.parametrize("task_id", MALFORMED)
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "toggle"])
 def test_a_malformed_id_is_a_422(idle_user: User, method: str, task_id: str) -> None:
     verb, suffix = ("PATCH", "/complete") if method == "toggle" else (method, "")
@@ -203,7 +215,7 @@ def test_times_are_those_of_the_database_to_the_microsecond(user: User, database
     for _ in range(50):
         user.create()
     rows = database.query(
-        "UPDATE tasks SET created_at = $1::text::timestamptz + floor(random() * 1e6) * interval '1 us',"
+        "UPDATE tasks SET created_at = $1::text::timestamptz + floor(random() * 10) * interval '100000 us',"
         " updated_at = $1::text::timestamptz + floor(random() * 1e6) * interval '1 us'"
         " WHERE user_id = $2 RETURNING id, created_at, updated_at",
         time,

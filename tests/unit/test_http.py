@@ -15,8 +15,10 @@ from service.http.conditional import body_tag, matching_times, not_modified, tas
 from service.http.errors import to_problem
 from service.problems import Invalid, NotJson, Problem, Unexpected, UnsupportedMediaType, render
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
-TAG = task_tag(NOW)
+TAG = task_tag(NOW.timestamp())
 
 
 def headers(*values: str, name: str) -> Header:
@@ -24,9 +26,16 @@ def headers(*values: str, name: str) -> Header:
 
 
 def test_a_tag_names_one_microsecond() -> None:
-    assert task_tag(NOW) == task_tag(NOW.astimezone()) != task_tag(NOW + timedelta(microseconds=1))
     assert body_tag(b"a") != body_tag(b"b")
     assert matching_times(headers(TAG, name="if-match")) == [NOW]
+
+
+@pytest.mark.parametrize("year", [1970, 2026, 2241])
+def test_no_microsecond_is_lost_on_the_way_to_a_tag_and_back(year: int) -> None:
+    for microsecond in (0, 1, 2, 499_999, 500_000, 999_998, 999_999):
+        time = datetime(year, 12, 31, 23, 59, 59, microsecond, tzinfo=UTC)
+        seconds = float(f"{(time - EPOCH) // MICROSECOND}e-6")  # as PostgreSQL gives them
+        assert matching_times(headers(task_tag(seconds), name="if-match")) == [time]
 
 
 @pytest.mark.parametrize(
