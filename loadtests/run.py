@@ -2,27 +2,15 @@
 
 import os
 import re
-import secrets
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from urllib.error import URLError
 
-from service.database.embedded import embedded_postgres
+from loadtests.started import FOLDER, REPORTS, ROOT, started_service
 
-FOLDER = Path(__file__).resolve().parent
-ROOT = FOLDER.parent
-REPORTS = FOLDER / "reports"
 VALUES = ROOT / "helm" / "tasks-service" / "values.yaml"
-START_SECONDS = 30.0
-STOP_SECONDS = 20.0
 THRESHOLD_CROSSED = 99
 ERRORS_SHOWN = 5
 
@@ -38,8 +26,8 @@ def main() -> int:
     env = {**os.environ, **objective(os.environ)}
     if env.get("BASE_URL"):
         return run_k6(sys.argv[1], env)
-    with started_service(env) as addresses:
-        return run_k6(sys.argv[1], {**env, **addresses})
+    with started_service(env) as started:
+        return run_k6(sys.argv[1], {**env, "BASE_URL": started.url, "ADMIN_URL": started.admin_url})
 
 
 def objective(env: Mapping[str, str]) -> dict[str, str]:
@@ -72,65 +60,6 @@ def _say_errors(log: Path) -> None:
     lines = log.read_text().splitlines() if log.exists() else []
     for line in [line for line in lines if "level=error" in line][:ERRORS_SHOWN]:
         print(line, file=sys.stderr)  # noqa: T201
-
-
-@contextmanager
-def started_service(env: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """A migrated database that is thrown away afterwards, and the service as shipped; gives its addresses."""
-    port, admin_port = str(_free_port()), str(_free_port())
-    with (
-        tempfile.TemporaryDirectory(prefix="tasks-load-") as folder,
-        embedded_postgres(Path(folder) / "data") as server,
-    ):
-        server.create_database("tasks")
-        settings = {
-            **env,
-            "DATABASE_URL": server.url(),
-            "JWT_SECRET": secrets.token_urlsafe(48),
-            "HOST": "127.0.0.1",
-            "PORT": port,
-            "ADMIN_PORT": admin_port,
-            "DRAIN_SECONDS": "0",
-        }
-        service = [sys.executable, "-m", "service"]
-        subprocess.run([*service, "migrate", "upgrade"], cwd=ROOT, env=settings, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
-        REPORTS.mkdir(exist_ok=True)
-        with (REPORTS / "service.log").open("wb") as log:
-            process = subprocess.Popen(  # noqa: S603
-                [*service, "serve"], cwd=ROOT, env=settings, stdout=log, stderr=log, start_new_session=True
-            )
-        try:
-            admin_url = f"http://127.0.0.1:{admin_port}"
-            _await_ready(process, f"{admin_url}/readyz")
-            yield {"BASE_URL": f"http://127.0.0.1:{port}", "ADMIN_URL": admin_url}
-        finally:
-            _stop(process)
-
-
-def _await_ready(process: subprocess.Popen[bytes], url: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(url, timeout=2):  # noqa: S310  our own address
-                return
-        except (URLError, TimeoutError):
-            time.sleep(0.05)
-    sys.exit(f"the service did not start; see {REPORTS / 'service.log'}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _say(text: str, *, status: int) -> int:

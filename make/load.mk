@@ -12,3 +12,7 @@ tools: tools-k6
 .PHONY: tools-k6
 tools-k6:
 	@command -v k6 >/dev/null || GOBIN=$(TOOLS)/bin go install $(K6)
+
+.PHONY: growth
+growth: $(VENV)/.local ## what a page of the list costs as tasks grow to millions, ten minutes or so (SIZES=, OTHERS=)
+	@PYTHONPATH=. $(BIN)/python loadtests/growth.py

@@ -1,0 +1,104 @@
+"""A service to put under load: as shipped, in front of a PostgreSQL of its own that is thrown away afterwards."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+from service.database.embedded import embedded_postgres
+
+FOLDER = Path(__file__).resolve().parent
+ROOT = FOLDER.parent
+REPORTS = FOLDER / "reports"
+START_SECONDS = 30.0
+STOP_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Started:
+    url: str
+    admin_url: str
+    database_url: str
+    process: subprocess.Popen[bytes]
+
+
+@contextmanager
+def started_service(env: Mapping[str, str]) -> Iterator[Started]:
+    """`SERVICE_CORE` in `env` gives the service a core of its own, and all else here, PostgreSQL too, the others."""
+    core = _core_apart(env)
+    port, admin_port = _free_port(), _free_port()
+    with (
+        tempfile.TemporaryDirectory(prefix="tasks-load-") as folder,
+        embedded_postgres(Path(folder) / "data", {"shared_buffers": "256MB", "max_wal_size": "4GB"}) as server,
+    ):
+        server.create_database("tasks")
+        settings = {
+            **env,
+            "DATABASE_URL": server.url(),
+            "JWT_SECRET": secrets.token_urlsafe(48),
+            "HOST": "127.0.0.1",
+            "PORT": str(port),
+            "ADMIN_PORT": str(admin_port),
+            "DRAIN_SECONDS": "0",
+        }
+        service = [sys.executable, "-m", "service"]
+        subprocess.run([*service, "migrate", "upgrade"], cwd=ROOT, env=settings, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+        REPORTS.mkdir(exist_ok=True)
+        with (REPORTS / "service.log").open("wb") as log:
+            process = subprocess.Popen(  # noqa: S603
+                [*service, "serve"], cwd=ROOT, env=settings, stdout=log, stderr=log, start_new_session=True
+            )
+        if core:
+            os.sched_setaffinity(process.pid, core)
+        started = Started(
+            f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", settings["DATABASE_URL"], process
+        )
+        try:
+            _await_ready(process, f"{started.admin_url}/readyz")
+            yield started
+        finally:
+            _stop(process)
+
+
+def _core_apart(env: Mapping[str, str]) -> set[int]:
+    """The service's core; this process, and with it all that it starts, is moved to the others. Linux only."""
+    if not env.get("SERVICE_CORE"):
+        return set()
+    core = {int(env["SERVICE_CORE"])}
+    os.sched_setaffinity(0, os.sched_getaffinity(0) - core)
+    return core
+
+
+def _await_ready(process: subprocess.Popen[bytes], url: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=2):  # noqa: S310  our own address
+                return
+        except (URLError, TimeoutError):
+            time.sleep(0.05)
+    sys.exit(f"the service did not start; see {REPORTS / 'service.log'}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
