@@ -22,6 +22,7 @@ const STEP_SECONDS = number('STEP_SECONDS', 5);
 const MAX = number('MAX', 3000);
 const SLOW_SHARE = 0.05; // what a p95 leaves
 const OFFERED = 0.95; // less of a step's rate than this was not that step
+const BUSY = 0.8; // of a core, or of the pool: less, and the service was not what limited the run
 
 const steps = [];
 for (let rate = START; rate <= MAX; rate += STEP) steps.push(rate);
@@ -76,7 +77,14 @@ function findings({ metrics }) {
   const head = ['offered per s', 'answered', 'p95 ms', 'failed', 'verdict'];
   const shown = broken < 0 ? seen : seen.slice(0, broken + 1); // what came after was cut short
   const lines = shown.map((step) => [step.rate, step.count, round(step.p95), step.failed, step.verdict]);
-  return [...table(head, lines), '', `capacity: ${capacity} requests per second (${end})`];
+  return [...table(head, lines), '', `capacity: ${capacity} requests per second (${end})`, ...(broken < 0 ? [] : doubt(metrics))];
+}
+
+// A run that broke while the service had room says nothing about the service.
+function doubt(metrics) {
+  const [cpu, inUse] = ['service_cpu', 'pool_in_use'].map((name) => values(metrics, name).max);
+  if (cpu === undefined || cpu >= BUSY || inUse >= BUSY * values(metrics, 'pool_max').value) return [];
+  return [`the service was not at its limit, with at most ${round(cpu)} cores and ${inUse} connections in use: k6 was`];
 }
 
 function measured(metrics, rate, step) {

@@ -66,7 +66,7 @@ class User:
 
 
 def main() -> int:
-    with started_service(os.environ) as service:
+    with started_service({**os.environ, "JWT_ACCESS_TTL_SECONDS": "7200"}) as service:
         client = http.client.HTTPConnection(urlsplit(service.url).netloc, timeout=30)
         users = [_sign_up(client, size) for size in SIZES]
         asyncio.run(_fill(service, users))
@@ -74,6 +74,7 @@ def main() -> int:
             user.pages = dict(_pages(client, user))
         _report(service, client, users, "alone")
         asyncio.run(_fill_others(service))
+        client.close()  # by now the service has: it opens again by itself
         _report(service, client, users, f"among {OTHERS:,} tasks of {OTHER_USERS:,} others")
     return 0
 
@@ -100,8 +101,9 @@ async def _fill_others(service: Started) -> None:
         " SELECT gen_random_uuid(), 'other-' || n || '@example.com', '' FROM generate_series(1, $1) n",
         OTHER_USERS,
     )
-    for filled in range(0, OTHERS, PORTION):
-        await connection.execute(FILL_OTHERS, min(PORTION, OTHERS - filled))
+    portions = [min(PORTION, OTHERS - filled) for filled in range(0, OTHERS, PORTION)]
+    async with asyncpg.create_pool(service.database_url, min_size=1, max_size=os.cpu_count() or 1) as pool:
+        await asyncio.gather(*(pool.execute(FILL_OTHERS, portion) for portion in portions))
     await connection.execute("VACUUM ANALYZE tasks")
     await connection.close()
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 
-from service.database.embedded import embedded_postgres
+from loadtests.slow_database import slowed
+from service.database.embedded import EmbeddedPostgres, embedded_postgres
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent
@@ -33,17 +34,22 @@ class Started:
 
 @contextmanager
 def started_service(env: Mapping[str, str]) -> Iterator[Started]:
-    """`SERVICE_CORE` in `env` gives the service a core of its own, and all else here, PostgreSQL too, the others."""
+    """Two settings in `env` change the conditions.
+
+    `SERVICE_CORE` gives the service a core of its own, and all else here, PostgreSQL too, the others;
+    `DATABASE_DELAY_MS` lets each answer of PostgreSQL take so long.
+    """
     core = _core_apart(env)
     port, admin_port = _free_port(), _free_port()
     with (
         tempfile.TemporaryDirectory(prefix="tasks-load-") as folder,
         embedded_postgres(Path(folder) / "data", {"shared_buffers": "256MB", "max_wal_size": "4GB"}) as server,
+        _way_to(server, float(env.get("DATABASE_DELAY_MS") or 0) / 1000) as database_url,
     ):
         server.create_database("tasks")
         settings = {
             **env,
-            "DATABASE_URL": server.url(),
+            "DATABASE_URL": database_url,
             "JWT_SECRET": secrets.token_urlsafe(48),
             "HOST": "127.0.0.1",
             "PORT": str(port),
@@ -59,14 +65,21 @@ def started_service(env: Mapping[str, str]) -> Iterator[Started]:
             )
         if core:
             os.sched_setaffinity(process.pid, core)
-        started = Started(
-            f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", settings["DATABASE_URL"], process
-        )
+        started = Started(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", server.url(), process)
         try:
             _await_ready(process, f"{started.admin_url}/readyz")
             yield started
         finally:
             _stop(process)
+
+
+@contextmanager
+def _way_to(server: EmbeddedPostgres, delay_seconds: float) -> Iterator[str]:
+    if not delay_seconds:
+        yield server.url()
+        return
+    with slowed(server.sockets / ".s.PGSQL.5432", delay_seconds) as port:
+        yield f"postgresql://postgres@127.0.0.1:{port}/tasks?sslmode=disable"
 
 
 def _core_apart(env: Mapping[str, str]) -> set[int]:

@@ -16,11 +16,11 @@ export function cells({ name, count, rate, failed, times }) {
 }
 
 // What the admin port told; times are the means of a second, and the worst of these.
-export function sampled({ inUse, maximum, waiting, wait, timeouts, memory, lag }) {
+export function sampled({ inUse, maximum, waiting, wait, timeouts, memory, lag, cpu }) {
   const late = ({ avg = 0, max = 0 }) => `${round(avg)} ms, at worst ${round(max)} ms`;
   return [
     `pool: at most ${inUse} of ${maximum} connections in use and ${waiting} requests waiting, ${timeouts} gave up`,
     `wait for a connection: ${late(wait)}; lateness of the event loop: ${late(lag)}`,
-    `memory: ${memory.join(' to ')} MB`,
+    `memory: ${memory.join(' to ')} MB; processor: ${round(cpu.avg || 0)} cores, at most ${round(cpu.max || 0)}`,
   ];
 }

@@ -63,6 +63,7 @@ function charts({ windows, service, objective }) {
     },
     { title: 'Wait for a connection, ms', series: [series('mean', 'wait', 'b')] },
     { title: 'Resident memory, MB', series: [series('memory', 'memory', 'a')] },
+    { title: 'Processor of the service, cores', series: [series('worst of the window', 'cpu', 'a')] },
     { title: 'Lateness of the event loop, ms', series: [series('worst of the window', 'lag', 'c')] },
   ];
 }

@@ -5,7 +5,9 @@ import { Counter, Gauge, Trend } from 'k6/metrics';
 import { ADMIN_URL } from './settings.js';
 import { elapsed, stamp } from './windows.js';
 
-export const SAMPLED = ['pool_in_use', 'pool_waiting', 'pool_wait_ms', 'requests_in_progress', 'resident_mb', 'loop_lag_ms'];
+export const SAMPLED = [
+  'pool_in_use', 'pool_waiting', 'pool_wait_ms', 'requests_in_progress', 'resident_mb', 'loop_lag_ms', 'service_cpu',
+];
 
 const trends = Object.fromEntries(SAMPLED.map((name) => [name, new Trend(name)]));
 const maximum = new Gauge('pool_max');
@@ -13,6 +15,7 @@ const timeouts = new Counter('pool_acquire_timeouts');
 const growth = new Trend('resident_growth_mb'); // beyond what it had after the first fifth of the run
 let settlingSeconds;
 let before;
+let sampledAt;
 let settled;
 
 export function scenario(seconds) {
@@ -42,10 +45,18 @@ export function samplePool(data) {
   if (settled) growth.add(Math.max(resident - settled, 0));
   if (before) {
     timeouts.add(now('db_pool_acquire_timeouts_total') - before('db_pool_acquire_timeouts_total'));
+    addCpu(now);
     addMean(trends.loop_lag_ms, 'event_loop_lag_seconds', now);
     addMean(trends.pool_wait_ms, 'db_pool_acquire_seconds', now);
   }
   before = now;
+  sampledAt = Date.now();
+}
+
+// The processor's share that the service had since the last sample, in cores.
+function addCpu(now) {
+  const seconds = now('process_cpu_seconds_total') - before('process_cpu_seconds_total');
+  trends.service_cpu.add(seconds / ((Date.now() - sampledAt) / 1000));
 }
 
 // The mean of what a histogram saw since the last sample, in milliseconds.

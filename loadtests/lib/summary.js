@@ -87,6 +87,7 @@ function service(metrics) {
     timeouts: values(metrics, 'pool_acquire_timeouts').count || 0,
     memory: [min, max].map(Math.round),
     lag: values(metrics, 'loop_lag_ms'),
+    cpu: values(metrics, 'service_cpu'),
   };
 }
 
@@ -108,6 +109,7 @@ function windows(metrics, seconds, planned) {
       memory: of('resident_mb', i).max,
       wait: of('pool_wait_ms', i).max,
       lag: of('loop_lag_ms', i).max,
+      cpu: of('service_cpu', i).max,
     };
   });
 }

@@ -58,6 +58,16 @@ def test_a_burst_of_creates_is_counted_in_the_database(service: Service, tmp_pat
     assert re.search(r"create +10 ", done.stdout)
 
 
+def test_a_breakpoint_that_is_not_the_services_is_told_apart(service: Service, tmp_path: Path) -> None:
+    done = run(
+        "breakpoint", service, tmp_path, SLO_LATENCY_MS="0.01", USERS="2", START="20", MAX="20", STEP_SECONDS="3"
+    )
+    assert done.returncode == CROSSED, done.stdout + done.stderr
+    assert re.search(r"^ +20 +\d+ .* too slow$", done.stdout, re.MULTILINE)
+    assert "capacity: 0 requests per second (20 was too much)" in done.stdout
+    assert re.search(r"the service was not at its limit, with at most 0\.\d+ cores and \d connections", done.stdout)
+
+
 def test_a_service_that_answers_wrongly_fails_the_run(service: Service, tmp_path: Path) -> None:
     """The admin port knows none of the routes: not even setup() may pass over that."""
     done = run("load", service, tmp_path, BASE_URL=service.admin_url, VUS="2", DURATION="1s")
