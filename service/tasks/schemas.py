@@ -1,18 +1,15 @@
 """What clients send to and get from the task routes."""
 
-import re
 from collections.abc import Iterable
-from typing import Annotated, Any, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
-from asyncpg.pgproto import pgproto
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from service.http.bodies import STORABLE, Body, storable
+from service.identifiers import parse_uuid
 from service.problems import Invalid
 from service.tasks.model import DESCRIPTION_MAX, TITLE_MAX
-
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 Title = Annotated[
     str,
@@ -57,9 +54,10 @@ class TaskPatch(Body):
 
 def parse_task_id(text: str) -> UUID:
     """Raises Invalid."""
-    if _UUID.fullmatch(text) is None:  # UUID() alone also takes other spellings, braces and underscores among them
-        raise Invalid.field("task_id", "This is not a UUID", "uuid")
-    return cast(UUID, pgproto.UUID(text))  # the driver's own, a subclass that costs a seventh to make
+    try:
+        return parse_uuid(text)
+    except ValueError:
+        raise Invalid.field("task_id", "This is not a UUID", "uuid") from None
 
 
 def _time(column: str) -> str:

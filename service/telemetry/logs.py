@@ -75,12 +75,15 @@ _output = BufferedLogger()
 
 
 def log_request(line: dict[str, object]) -> None:
-    """The event `request`, which is most of what a service logs, without structlog's way there: 3 us instead of 30."""
+    """The event `request`, which is most of what a service logs, without structlog's way there: 3 us instead of 30.
+
+    The line is the logger's from now on.
+    """
     if not _output.takes_requests:
         structlog.get_logger().info("request", **line)
         return
-    stamp = {"event": "request", "level": "info", "timestamp": datetime.now(UTC)}
-    _output.msg(orjson.dumps({**line, **stamp}, option=orjson.OPT_UTC_Z))
+    line["event"], line["level"], line["timestamp"] = "request", "info", datetime.now(UTC)
+    _output.msg(orjson.dumps(line, option=orjson.OPT_UTC_Z))
 
 
 def configure(level: str, form: str) -> None:
