@@ -84,7 +84,7 @@ function findings({ metrics }) {
 function doubt(metrics) {
   const [cpu, inUse] = ['service_cpu', 'pool_in_use'].map((name) => values(metrics, name).max);
   if (cpu === undefined || cpu >= BUSY || inUse >= BUSY * values(metrics, 'pool_max').value) return [];
-  return [`the service was not at its limit, with at most ${round(cpu)} cores and ${inUse} connections in use: k6 was`];
+  return [`the service was not at its limit, with at most ${round(cpu)} cores and ${inUse} connections in use: something else was, most likely k6`];
 }
 
 function measured(metrics, rate, step) {

@@ -28,6 +28,8 @@ SIZES = [int(size) for size in os.environ.get("SIZES", "100 100000 1000000").spl
 OTHERS = int(os.environ.get("OTHERS", "10000000"))
 OTHER_USERS = max(OTHERS // 100, 1)
 ROUNDS = int(os.environ.get("ROUNDS", "300"))
+SIZE_MIN = 100
+ROUNDS_MIN = 20
 LIMIT = 20
 PORTION = 500_000
 PASSWORD = "correct horse battery staple"  # noqa: S105  of users that are thrown away
@@ -38,11 +40,11 @@ PAGES = {
     "completed (1 in 10)": f"limit={LIMIT}&completed=true",
 }
 
-# Ids in the order of time and completed at random, as the service and its users would have made them.
+# Ids in the order of time, as the service would have made them.
 FILL = """
     INSERT INTO tasks (id, user_id, title, description, completed, created_at, updated_at)
     SELECT encode(int8send((1767225600000 + n) << 16) || substr(uuid_send(gen_random_uuid()), 9), 'hex')::uuid,
-        $1, 'task ' || md5(n::text), 'two litres of whole milk', random() < 0.1,
+        $1, 'task ' || md5(n::text), 'two litres of whole milk', n % 10 = 0,
         $2::timestamptz + n * interval '1 second', $2::timestamptz + (n * 7919 % $3) * interval '1 second'
     FROM generate_series(1::bigint, $3::bigint) n"""
 FILL_OTHERS = """
@@ -66,15 +68,18 @@ class User:
 
 
 def main() -> int:
+    if len(SIZES) != len(set(SIZES)) or min(SIZES) < SIZE_MIN or ROUNDS < ROUNDS_MIN:
+        sys.exit(f"SIZES are different numbers from {SIZE_MIN}, and ROUNDS are at least {ROUNDS_MIN}")
     with started_service({**os.environ, "JWT_ACCESS_TTL_SECONDS": "7200"}) as service:
         client = http.client.HTTPConnection(urlsplit(service.url).netloc, timeout=30)
         users = [_sign_up(client, size) for size in SIZES]
         asyncio.run(_fill(service, users))
+        client.close()  # as the service does when it has not heard of us for long; it opens again by itself
         for user in users:
             user.pages = dict(_pages(client, user))
         _report(service, client, users, "alone")
         asyncio.run(_fill_others(service))
-        client.close()  # by now the service has: it opens again by itself
+        client.close()
         _report(service, client, users, f"among {OTHERS:,} tasks of {OTHER_USERS:,} others")
     return 0
 

@@ -30,8 +30,12 @@ def slowed(socket: Path, delay_seconds: float) -> Iterator[int]:
 
 async def _serve(socket: Path, delay_seconds: float) -> asyncio.Server:
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        database_reader, database_writer = await asyncio.open_unix_connection(socket)
-        await asyncio.gather(_pass_on(reader, database_writer, 0.0), _pass_on(database_reader, writer, delay_seconds))
+        with contextlib.suppress(OSError, asyncio.CancelledError), contextlib.closing(writer):
+            database_reader, database_writer = await asyncio.open_unix_connection(socket)
+            with contextlib.closing(database_writer):
+                await asyncio.gather(
+                    _pass_on(reader, database_writer, 0.0), _pass_on(database_reader, writer, delay_seconds)
+                )
 
     return await asyncio.start_server(connected, "127.0.0.1", 0)
 
@@ -64,3 +68,4 @@ async def _end(server: asyncio.Server) -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.sleep(0)  # for the connections that they closed

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
 
 from loadtests.slow_database import slowed
 from service.database.embedded import EmbeddedPostgres, embedded_postgres
@@ -22,6 +22,7 @@ ROOT = FOLDER.parent
 REPORTS = FOLDER / "reports"
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
+TERMINATED = 128 + signal.SIGTERM
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ def started_service(env: Mapping[str, str]) -> Iterator[Started]:
     `SERVICE_CORE` gives the service a core of its own, and all else here, PostgreSQL too, the others;
     `DATABASE_DELAY_MS` lets each answer of PostgreSQL take so long.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # what was started here ends with us
     core = _core_apart(env)
     port, admin_port = _free_port(), _free_port()
     with (
@@ -63,10 +65,10 @@ def started_service(env: Mapping[str, str]) -> Iterator[Started]:
             process = subprocess.Popen(  # noqa: S603
                 [*service, "serve"], cwd=ROOT, env=settings, stdout=log, stderr=log, start_new_session=True
             )
-        if core:
-            os.sched_setaffinity(process.pid, core)
         started = Started(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", server.url(), process)
         try:
+            if core:
+                os.sched_setaffinity(process.pid, core)
             _await_ready(process, f"{started.admin_url}/readyz")
             yield started
         finally:
@@ -84,10 +86,14 @@ def _way_to(server: EmbeddedPostgres, delay_seconds: float) -> Iterator[str]:
 
 def _core_apart(env: Mapping[str, str]) -> set[int]:
     """The service's core; this process, and with it all that it starts, is moved to the others. Linux only."""
-    if not env.get("SERVICE_CORE"):
+    text = env.get("SERVICE_CORE")
+    if not text:
         return set()
-    core = {int(env["SERVICE_CORE"])}
-    os.sched_setaffinity(0, os.sched_getaffinity(0) - core)
+    cores = os.sched_getaffinity(0)
+    core = {int(text)} if text.isdecimal() else set()
+    if not core < cores:
+        sys.exit(f"SERVICE_CORE={text} is none of several cores; there are {' '.join(map(str, sorted(cores)))}")
+    os.sched_setaffinity(0, cores - core)
     return core
 
 
@@ -97,7 +103,7 @@ def _await_ready(process: subprocess.Popen[bytes], url: str) -> None:
         try:
             with urllib.request.urlopen(url, timeout=2):  # noqa: S310  our own address
                 return
-        except (URLError, TimeoutError):
+        except OSError:
             time.sleep(0.05)
     sys.exit(f"the service did not start; see {REPORTS / 'service.log'}")
 
