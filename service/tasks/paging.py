@@ -206,7 +206,7 @@ class Cursors:
             key = datetime.fromisoformat(key)
         return TaskQuery(query.parameters, (key, UUID(task_id)))
 
-    def link(self, query: TaskQuery, user_id: UUID, path: str, last: str) -> str:
+    def link(self, query: TaskQuery, user_id: UUID, path: str, last: bytes) -> str:
         """The value of a `Link` header for the page that starts behind `last`, a task's document."""
         task = orjson.loads(last)
         payload = orjson.dumps([task[query.sort_field], task["id"]])

@@ -110,7 +110,7 @@ async def delete_task(request: Request, user_id: str, task_id: str) -> HTTPRespo
 
 
 def _answer(task: Task, *, status: int = 200, headers: Mapping[str, str] = MappingProxyType({})) -> HTTPResponse:
-    return json_bytes(task.document.encode(), status=status, headers={"ETag": task.tag, **headers})
+    return json_bytes(task.document, status=status, headers={"ETag": task.tag, **headers})
 
 
 def _wants_count(request: Request) -> bool:

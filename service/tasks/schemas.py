@@ -64,22 +64,22 @@ def _time(column: str) -> str:
     return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 
-# A task as clients get it, made where its row is: the service would need 2.3 us to make it, PostgreSQL needs 0.9.
-DOCUMENT = f"""concat(
+# A task as clients get it, in UTF-8, made where its row is: the service would need 2.3 us for it, PostgreSQL needs 0.9.
+DOCUMENT = f"""convert_to(concat(
     '{{"id":"', id, '","user_id":"', user_id,
     '","title":', to_json(title),
     ',"description":', coalesce(to_json(description)::text, 'null'),
     ',"completed":', completed::text,
-    ',"created_at":"', {_time("created_at")}, '","updated_at":"', {_time("updated_at")}, '"}}')"""
+    ',"created_at":"', {_time("created_at")}, '","updated_at":"', {_time("updated_at")}, '"}}'), 'UTF8')"""
 
 
 class Task(NamedTuple):
     """A task as it is sent: its `DOCUMENT`, and the `ETag` of this state of it."""
 
     id: UUID
-    document: str
+    document: bytes
     tag: str
 
 
-def json_array(documents: Iterable[str]) -> bytes:
-    return f"[{','.join(documents)}]".encode()
+def json_array(documents: Iterable[bytes]) -> bytes:
+    return b"[%b]" % b",".join(documents)

@@ -27,7 +27,7 @@ KEYS = {
 
 
 def link_of(query: TaskQuery, key: bytes = KEY, user: UUID = ADA) -> str:
-    return Cursors(key).link(query, user, "/tasks", json.dumps(LAST))
+    return Cursors(key).link(query, user, "/tasks", json.dumps(LAST).encode())
 
 
 def query_of(link: str) -> str:
