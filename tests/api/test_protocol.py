@@ -1,10 +1,13 @@
 """Methods, media types and headers: HTTP to the letter."""
 
+import json
+import time
+
 import httpx
 import pytest
 
 from tests.support.problems import assert_problem
-from tests.support.raw import exchange
+from tests.support.raw import SENTINEL, connect, exchange, parse_answers, read_to_end
 from tests.support.server import Service
 from tests.support.users import User
 
@@ -169,3 +172,31 @@ def test_any_other_request_id_is_replaced(visitor: httpx.Client, sent: str) -> N
 def test_two_requests_have_two_ids(visitor: httpx.Client) -> None:
     ids = {visitor.get("/nowhere").headers["x-request-id"] for _ in range(20)}
     assert len(ids) == 20
+
+
+@pytest.mark.parametrize("cut", ["nowhere", "before the body", "in the body", "in the next head"])
+def test_bodies_are_taken_whole_and_no_further(service: Service, user: User, cut: str) -> None:
+    """Two requests sent as one piece, or in two with a pause between: each gets its own body."""
+    bodies = [b'{"title": "the first one"}', b'{"title": "the second one, which is longer"}']
+    requests = [
+        f"POST {user.tasks} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {user.token}\r\n".encode()
+        + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        for body in bodies
+    ]
+    first = len(requests[0])
+    place = {
+        "nowhere": 0,
+        "before the body": first - len(bodies[0]),
+        "in the body": first - 3,
+        "in the next head": first + 9,
+    }
+    data = b"".join(requests) + SENTINEL
+    with connect(service) as connection:
+        connection.sendall(data[: place[cut]])
+        time.sleep(0.1)
+        connection.sendall(data[place[cut] :])
+        answers = parse_answers(read_to_end(connection))
+    assert [answer.status for answer in answers] == [201, 201, 200]
+    assert [answer.json()["title"] for answer in answers[:2]] == [json.loads(body)["title"] for body in bodies]
+    assert answers[2].is_sentinel
+    assert sorted(task["title"] for task in user.list()) == ["the first one", "the second one, which is longer"]
