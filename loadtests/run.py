@@ -58,6 +58,8 @@ def run_k6(script: str, env: Mapping[str, str]) -> int:
         status = process.wait()
     except KeyboardInterrupt:
         status = process.wait()  # the terminal has told k6 as well, which still writes its summary
+    finally:
+        process.terminate()  # it has ended, unless we are being terminated
     _say_errors(log)
     return 0 if script == "breakpoint" and status == THRESHOLD_CROSSED else status
 
