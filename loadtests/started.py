@@ -91,7 +91,7 @@ def _core_apart(env: Mapping[str, str]) -> set[int]:
         return set()
     cores = os.sched_getaffinity(0)
     core = {int(text)} if text.isdecimal() else set()
-    if not core < cores:
+    if not core or not core < cores:
         sys.exit(f"SERVICE_CORE={text} is none of several cores; there are {' '.join(map(str, sorted(cores)))}")
     os.sched_setaffinity(0, cores - core)
     return core

@@ -3,7 +3,10 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from loadtests.run import objective
 from tests.support.database import ROOT
@@ -73,6 +76,21 @@ def test_a_service_that_answers_wrongly_fails_the_run(service: Service, tmp_path
     done = run("load", service, tmp_path, BASE_URL=service.admin_url, VUS="2", DURATION="1s")
     assert done.returncode not in (0, CROSSED)
     assert "sign-up answered 404" in done.stderr
+
+
+@pytest.mark.parametrize("core", ["999", "-1", "zero", "0,1"])
+def test_a_core_that_is_not_there_is_refused_before_anything_starts(core: str) -> None:
+    k6 = Path(require("k6"))
+    done = subprocess.run(
+        [sys.executable, ROOT / "loadtests" / "run.py", "smoke"],
+        env={"PATH": f"{k6.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "SERVICE_CORE": core},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"SERVICE_CORE={core} is none of several cores")
 
 
 def test_an_objective_of_the_environment_wins_over_the_charts() -> None:
