@@ -9,7 +9,7 @@ import httpx
 from tests.support.server import Service
 from tests.support.users import User
 
-CUT_WITHIN_SECONDS = 15.5
+CUT_WITHIN_SECONDS = 15.0
 IDLE_CONNECTIONS = 1000
 
 
