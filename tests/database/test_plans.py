@@ -80,6 +80,10 @@ async def _explain(connection: asyncpg.Connection, query: TaskQuery, user_id: UU
     return dict(json.loads(text)[0])
 
 
+def _blocks(plan: dict[str, Any]) -> int:
+    return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])
+
+
 @pytest.mark.drill
 @pytest.mark.parametrize("cache_mode", ["force_custom_plan", "force_generic_plan"])
 async def test_no_order_or_filter_reads_the_table_or_sorts_the_user(
@@ -133,7 +137,18 @@ async def test_a_page_touches_its_tasks_and_no_more_however_many_there_are(
             query = TaskQuery(ListParameters.model_validate({"sort": sort, "limit": str(limit)}), after)
             plan = (await _explain(connection, query, user_id))["Plan"]
             assert plan["Actual Rows"] == limit + 1
-            assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= limit + 1 + INDEX_BLOCKS
+            assert _blocks(plan) <= limit + 1 + INDEX_BLOCKS
+
+
+async def test_a_late_page_costs_what_the_first_one_costs(big_user: tuple[Database, UUID]) -> None:
+    """However the planner is set."""
+    database, user_id = big_user
+    async with connected(database.url) as connection:
+        for sort in ("created_at", "updated_at"):
+            parameters = ListParameters.model_validate({"sort": sort})
+            late = TaskQuery(parameters, (NOW + timedelta(seconds=TASKS * 0.95), user_id))
+            plans = [await _explain(connection, query, user_id) for query in (TaskQuery(parameters), late)]
+            assert _blocks(plans[1]["Plan"]) <= _blocks(plans[0]["Plan"]) * 2 + 20
 
 
 async def test_the_longest_titles_fit_into_their_index(database: Database) -> None:

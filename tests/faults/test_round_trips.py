@@ -21,12 +21,12 @@ SIX = (
 def journey(user: User, tasks: list[str]) -> None:
     """Each of the six task routes once, for each task."""
     for path in tasks:
-        user.http.post(user.tasks, json={"title": "buy milk"}).raise_for_status()
-        user.http.get(user.tasks, params={"limit": 20}).raise_for_status()
-        user.http.get(path).raise_for_status()
-        user.http.put(path, json={"title": "buy bread"}).raise_for_status()
-        user.http.patch(f"{path}/complete").raise_for_status()
-        user.http.delete(path).raise_for_status()
+        assert user.http.post(user.tasks, json={"title": "buy milk"}).status_code == 201
+        assert user.http.get(user.tasks, params={"limit": 20}).status_code == 200
+        assert user.http.get(path).status_code == 200
+        assert user.http.put(path, json={"title": "buy bread"}).status_code == 200
+        assert user.http.patch(f"{path}/complete").status_code == 200
+        assert user.http.delete(path).status_code == 204
 
 
 def test_a_request_is_one_statement_on_a_prepared_plan(own_postgres: Postgres, own_database: Database) -> None:

@@ -26,6 +26,7 @@ def headers(*values: str, name: str) -> Header:
 
 
 def test_a_tag_names_one_microsecond() -> None:
+    assert TAG == task_tag(NOW.astimezone().timestamp()) != task_tag((NOW + timedelta(microseconds=1)).timestamp())
     assert body_tag(b"a") != body_tag(b"b")
     assert matching_times(headers(TAG, name="if-match")) == [NOW]
 
