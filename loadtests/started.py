@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.slow_database import slowed
-from service.database.embedded import EmbeddedPostgres, embedded_postgres
+from service.database.embedded import EmbeddedPostgres, embedded_postgres, end
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent
@@ -72,7 +72,7 @@ def started_service(env: Mapping[str, str]) -> Iterator[Started]:
             _await_ready(process, f"{started.admin_url}/readyz")
             yield started
         finally:
-            _stop(process)
+            end(process, STOP_SECONDS)
 
 
 @contextmanager
@@ -106,15 +106,6 @@ def _await_ready(process: subprocess.Popen[bytes], url: str) -> None:
         except OSError:
             time.sleep(0.05)
     sys.exit(f"the service did not start; see {REPORTS / 'service.log'}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _free_port() -> int:

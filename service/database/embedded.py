@@ -80,12 +80,7 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         if self._process is None or self._process.poll() is not None:
             return
-        self._process.send_signal(signal.SIGINT)  # "fast": roll back, write a checkpoint, leave
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process, STOP_SECONDS, how=signal.SIGINT)  # "fast": roll back, write a checkpoint, leave
         shutil.rmtree(self.sockets, ignore_errors=True)
 
     def create_database(self, name: str) -> None:
@@ -167,6 +162,16 @@ def _as_user() -> list[str]:
     who = [f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups"]
     death = ["--pdeathsig=INT"]  # changing the user has cleared what `die_with` asked for
     return [setpriv, *who, *death, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+
+
+def end(process: subprocess.Popen[bytes], patience_seconds: float, *, how: signal.Signals = signal.SIGTERM) -> None:
+    """Ask the process to end, and kill it when it has not done so in time."""
+    process.send_signal(how)
+    try:
+        process.wait(patience_seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def die_with(parent: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import yaml
 
+from service.database.embedded import end
 from tests.observability.chart import NAMESPACE, POD
 from tests.support.server import Service, free_port, serve
 from tests.support.tools import tool
@@ -85,12 +86,7 @@ def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]
     try:
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, STOP_SECONDS)
 
 
 class _Cluster(BaseHTTPRequestHandler):
