@@ -8,7 +8,7 @@ import base64
 import hmac
 import re
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlencode
@@ -106,22 +106,23 @@ class ListParameters(BaseModel):
 class TaskQuery:
     """One parsed list request; immutable, so that polling clients share it."""
 
-    __slots__ = ("_after", "_clauses", "_values", "limit", "parameters", "statement")
-
     def __init__(self, parameters: ListParameters, after: tuple[object, UUID] | tuple[()] = ()) -> None:
         """`after` is the sort key and the id of the task that the page starts behind."""
         self.parameters = parameters
         self.limit = parameters.limit
         self._clauses, self._values = _filters(parameters)
         self._after = after
+
+    @cached_property
+    def statement(self) -> Statement:
         column = _COLUMNS[self.sort_field]
-        down = parameters.sort.startswith("-")
+        down = self.parameters.sort.startswith("-")
         clauses = ["user_id = $1", *self._clauses]
-        if after:
+        if self._after:
             first = len(self._values) + 3
             clauses.append(f"({column}, id) {'<' if down else '>'} (${first}, ${first + 1})")
         direction = "DESC" if down else "ASC"
-        self.statement = Statement(
+        return Statement(
             "task_list",
             f"SELECT {DOCUMENT} FROM tasks WHERE {' AND '.join(clauses)}"  # noqa: S608
             f" ORDER BY {column} {direction}, id {direction} LIMIT $2",
