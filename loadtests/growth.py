@@ -64,7 +64,7 @@ class User:
     tasks: int
     id: UUID
     token: str
-    pages: dict[str, "Page"] = field(default_factory=dict)
+    pages: dict[str, Page] = field(default_factory=dict)
 
 
 def main() -> int:

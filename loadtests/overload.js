@@ -50,6 +50,7 @@ export const options = experiment({
   thresholds: {
     goodput_share: [`rate>=${KEPT / FACTOR}`, `rate<${BEST / FACTOR}`],
     served_or_refused: ['rate==1'],
+    'http_req_failed{target:tasks}': ['rate==0'],
     refusal_ms: [`max<=${REFUSAL_MS}`],
     sent_on_time: ['rate>0.99'],
     senders_done: [`count==${SENDERS}`],
