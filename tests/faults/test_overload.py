@@ -42,7 +42,9 @@ async def _send(client: httpx.AsyncClient, user: User, kind: str) -> httpx.Respo
 
 
 def test_whatever_cannot_be_served_is_refused_politely_and_seen(fresh_database: Database) -> None:
-    settings = {"DB_POOL_MIN": "1", "DB_POOL_MAX": "2", "CORS_ORIGINS": ORIGIN}
+    # Time enough for all to be there before the first is refused, on a busy machine too.
+    times = {"DB_POOL_ACQUIRE_TIMEOUT_SECONDS": "3", "DB_STATEMENT_TIMEOUT_SECONDS": "5"}
+    settings = {"DB_POOL_MIN": "1", "DB_POOL_MAX": "2", "CORS_ORIGINS": ORIGIN, **times}
     kinds = ["GET", "POST", "HEAD", "closing", "cross-origin"] * 30
     with serve(fresh_database.url, **settings) as service, sign_up(service.url) as user:
         with held(fresh_database.url, LOCK):
