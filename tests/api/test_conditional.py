@@ -94,6 +94,8 @@ def test_a_stale_if_match_leaves_the_task_alone(user: User, verb: str) -> None:
 @pytest.mark.parametrize("disguise", ['"0x{}"', '"0{}"', '"+{}"', '"{}_0"', '"-{}"', '" {}"'])
 def test_a_tag_is_compared_character_by_character(user: User, disguise: str) -> None:
     task = user.create()
+    while tag_of(user, task).strip('"').isdecimal():  # now and then a tag has no letter that could be upper case
+        task = user.http.patch(f"{user.path(task)}/complete").json()
     forged = disguise.format(tag_of(user, task).strip('"'))
     assert_problem(write(user.http, "PUT", user.path(task), forged), 412, "precondition_failed")
     upper = tag_of(user, task).upper()
