@@ -1,4 +1,4 @@
-SWAGGER_UI_FOLDER := service/http/assets/swagger-ui
+SWAGGER_UI_FOLDER := service/description/assets/swagger-ui
 SWAGGER_UI_FILES := LICENSE NOTICE swagger-ui-bundle.js swagger-ui-bundle.js.LICENSE.txt swagger-ui.css
 SWAGGER_UI ?= $(shell sed -n 's/^\# npm swagger-ui-dist@//p' $(SWAGGER_UI_FOLDER)/SHA256SUMS)
 

@@ -10,7 +10,8 @@ import orjson
 
 from service.database import migrate
 from service.database.embedded import EmbeddedError
-from service.settings import Settings, SettingsError, database_dsn, load_settings
+from service.database.url import database_dsn
+from service.environment import SettingsError
 from service.telemetry import logs
 
 BACKLOG = 1024
@@ -33,30 +34,29 @@ def _serve(_: argparse.Namespace) -> int:
     from service.app import create_app  # noqa: PLC0415  the other commands need no server
     from service.http.protocol import Protocol  # noqa: PLC0415
     from service.lifecycle import check_database  # noqa: PLC0415
+    from service.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
     asyncio.run(check_database(settings))
-    listener = _listen(settings)
+    listener = _listen(settings.host, settings.port, settings.admin_port)
     app = create_app(settings)
     app.run(sock=listener, protocol=Protocol, single_process=True, access_log=False, motd=False, backlog=BACKLOG)
     return 0
 
 
-def _listen(settings: Settings) -> socket.socket:
+def _listen(host: str, port: int, admin_port: int) -> socket.socket:
     """Raises SettingsError when the port cannot be had."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    for port in (settings.admin_port, settings.port):
+    for wanted in (admin_port, port):
         try:
             with socket.socket(family, socket.SOCK_STREAM) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((settings.host, port))
+                probe.bind((host, wanted))
         except OSError as error:
-            raise SettingsError(
-                f"PORT or ADMIN_PORT: cannot listen on {settings.host}:{port}: {error.strerror}"
-            ) from error
-    listener.bind((settings.host, settings.port))
+            raise SettingsError(f"PORT or ADMIN_PORT: cannot listen on {host}:{wanted}: {error.strerror}") from error
+    listener.bind((host, port))
     return listener
 
 
@@ -111,7 +111,7 @@ def _drift(_: argparse.Namespace) -> int:
 
 
 def _openapi(_: argparse.Namespace) -> int:
-    from service.http.docs import document  # noqa: PLC0415
+    from service.api import document  # noqa: PLC0415
 
     _say(orjson.dumps(document(), option=orjson.OPT_INDENT_2).decode())
     return 0

@@ -2,6 +2,7 @@
 
 import os
 
+import orjson
 from sanic import Sanic
 from sanic.config import Config
 from sanic.request import Request as SanicRequest
@@ -12,24 +13,26 @@ from sanic_ext.extensions.http.extension import HTTPExtension
 
 from service import __version__
 from service.accounts.authenticator import Authenticator, ExternalIssuer
-from service.accounts.limits import Limits
+from service.accounts.limits import Limit, Limits
 from service.accounts.passwords import Passwords
 from service.accounts.routes import account, sessions, well_known
+from service.accounts.services import AccountServices
 from service.accounts.store import AccountStore
 from service.accounts.tokens import AccessTokens
+from service.admin import Readiness, create_admin_app
+from service.api import document
 from service.database import migrate
 from service.database.pool import Pool
+from service.description.routes import Description, docs
 from service.http.admission import Admission
-from service.http.docs import docs
 from service.http.errors import ProblemHandler
 from service.http.observer import Observer
-from service.http.requests import App, Request
+from service.http.requests import App, Request, Services
 from service.http.shares import Shares
 from service.lifecycle import Lifecycle, pool_options
 from service.settings import Settings
 from service.tasks.paging import Cursors
-from service.tasks.routes import tasks
-from service.telemetry.admin import Readiness, create_admin_app
+from service.tasks.routes import TaskServices, tasks
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import make_tracer
 
@@ -53,7 +56,6 @@ def create_app(settings: Settings) -> App:
     """The service, ready to run; it opens nothing before its server starts."""
     commit = os.environ.get("TASKS_SERVICE_COMMIT", "unknown")
     metrics = Metrics(slo_latency_seconds=settings.slo_latency_ms / 1000, version=__version__, commit=commit)
-    app = Sanic("tasks-service", config=_config(settings), request_class=Request, configure_logging=False)
     patience = settings.db_pool_acquire_timeout_seconds
     shares = Shares(settings.concurrent_requests_per_user, settings.queued_requests_per_user, patience=patience)
     tracer = make_tracer(__version__)
@@ -64,30 +66,23 @@ def create_app(settings: Settings) -> App:
         patience=ADMISSION_SHARE * patience,
     )
     metrics.watch_admission(held=admission.held)
-    observer = Observer(app, metrics, shares, admission, tracer)
-    app.error_handler = ProblemHandler(observer)
-
-    ctx = app.ctx
-    ctx.admission = admission
-    ctx.settings = settings
-    ctx.metrics = metrics
-    ctx.observer = observer
-    ctx.pool = pool
-    ctx.passwords = Passwords()
-    ctx.accounts = AccountStore(ctx.pool, refresh_ttl_seconds=settings.jwt_refresh_ttl_seconds)
-    ctx.access_tokens = AccessTokens(
-        keys=settings.signing_keys,
-        issuer=settings.jwt_issuer,
-        audience=settings.jwt_audience,
-        ttl_seconds=settings.jwt_access_ttl_seconds,
+    observer = Observer(metrics, shares, admission, tracer)
+    accounts = _accounts(settings, pool, metrics)
+    services = Services(
+        admission,
+        observer,
+        accounts,
+        TaskServices(pool, Cursors(settings.cursor_key)),
+        Description(orjson.dumps(document())),
     )
-    external = None
-    if settings.oidc_issuer is not None:
-        external = ExternalIssuer(settings.oidc_issuer, settings.jwt_audience, ctx.accounts)
-    ctx.authenticator = Authenticator(ctx.access_tokens, external)
-    ctx.limits = Limits(ctx.pool)
-    ctx.cursors = Cursors(settings.cursor_key)
-
+    app: App = Sanic(
+        "tasks-service",
+        config=_config(settings),
+        ctx=services,
+        request_class=Request,
+        error_handler=ProblemHandler(observer),
+        configure_logging=False,
+    )
     for blueprint in (sessions, account, well_known, tasks, docs):
         app.blueprint(blueprint)
     if settings.server_timing:
@@ -97,8 +92,42 @@ def create_app(settings: Settings) -> App:
 
     readiness = Readiness(schema_expected=max((r.number for r in migrate.files()), default=0))
     admin = create_admin_app(metrics, readiness, version=__version__, commit=commit)
-    Lifecycle(app, admin, settings=settings, metrics=metrics, readiness=readiness, tracer=tracer)
+    Lifecycle(
+        app,
+        admin,
+        settings=settings,
+        pool=pool,
+        passwords=accounts.passwords,
+        admission=admission,
+        metrics=metrics,
+        readiness=readiness,
+        tracer=tracer,
+    )
     return app
+
+
+def _accounts(settings: Settings, pool: Pool, metrics: Metrics) -> AccountServices:
+    store = AccountStore(pool, refresh_ttl_seconds=settings.jwt_refresh_ttl_seconds)
+    tokens = AccessTokens(
+        keys=settings.signing_keys,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        ttl_seconds=settings.jwt_access_ttl_seconds,
+    )
+    external = None
+    if settings.oidc_issuer is not None:
+        external = ExternalIssuer(settings.oidc_issuer, settings.jwt_audience, store)
+    return AccountServices(
+        store=store,
+        passwords=Passwords(),
+        tokens=tokens,
+        authenticator=Authenticator(tokens, external),
+        limits=Limits(pool),
+        signup_limit=Limit("signup", settings.signups_per_address_per_minute),
+        login_limit=Limit("login", settings.login_attempts_per_minute),
+        login_address_limit=Limit("login-address", settings.failed_logins_per_address_per_minute),
+        auth_failures=metrics.auth_failures,
+    )
 
 
 def _config(settings: Settings) -> Config:

@@ -11,14 +11,16 @@ from tortoise import Tortoise
 
 from service.accounts import limits
 from service.accounts import store as sessions
+from service.accounts.passwords import Passwords
+from service.admin import AdminApp, Readiness, watch_event_loop
 from service.database import migrate
 from service.database.orm import orm_config
 from service.database.pool import Pool, PoolOptions, Statement
-from service.http import idempotency
+from service.http.admission import Admission
 from service.http.requests import App
 from service.problems import Problem
+from service.rest import idempotency
 from service.settings import Settings
-from service.telemetry.admin import Readiness, watch_event_loop
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import Tracer
 
@@ -46,10 +48,23 @@ class Lifecycle:
     """Owns everything that is opened at start and must be closed at the end."""
 
     def __init__(
-        self, app: App, admin: App, *, settings: Settings, metrics: Metrics, readiness: Readiness, tracer: Tracer | None
+        self,
+        app: App,
+        admin: AdminApp,
+        *,
+        settings: Settings,
+        pool: Pool,
+        passwords: Passwords,
+        admission: Admission,
+        metrics: Metrics,
+        readiness: Readiness,
+        tracer: Tracer | None,
     ) -> None:
         self._admin = admin
         self._settings = settings
+        self._pool = pool
+        self._passwords = passwords
+        self._admission = admission
         self._metrics = metrics
         self._readiness = readiness
         self._tracer = tracer
@@ -60,10 +75,10 @@ class Lifecycle:
         app.before_server_stop(self.drain)
         app.after_server_stop(self.stop)
 
-    async def start(self, app: App) -> None:
+    async def start(self, _: App) -> None:
         """The operations port first, so that liveness answers while the rest starts."""
         await self._open_admin()
-        pool: Pool = app.ctx.pool
+        pool = self._pool
         await pool.open()
         await Tortoise.init(config=orm_config(lambda: pool), _enable_global_fallback=True)
         await self._read_schema(pool)
@@ -82,18 +97,18 @@ class Lifecycle:
         """The socket still accepts: tell the balancer to stop sending, and clients to leave after their next answer."""
         self._readiness.draining = True
         app.config.KEEP_ALIVE = False
-        app.ctx.admission.end()
+        self._admission.end()
         log.info("draining", seconds=self._settings.drain_seconds)
         await asyncio.sleep(self._settings.drain_seconds)
 
-    async def stop(self, app: App) -> None:
+    async def stop(self, _: App) -> None:
         """After the last request: nothing may use the database any more."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await Tortoise.close_connections()
-        await app.ctx.pool.close()
-        app.ctx.passwords.close()
+        await self._pool.close()
+        self._passwords.close()
         if self._admin_server is not None:
             self._admin_server.close()
         if self._tracer is not None:

@@ -1,17 +1,11 @@
-"""What can go wrong, and how it looks from outside: `application/problem+json`, RFC 9457.
+"""What can go wrong: each class is one kind, with the status and the `code` that clients see.
 
-Code raises a `Problem`; `render` is the only way from there to an HTTP answer. `code` is part of the API: it never
-changes.
+Code raises a `Problem`; `http.responses.problem_response` is the only way from there to an HTTP answer. `code` is part
+of the API: it never changes.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, TypedDict
-
-import orjson
-
-from service.http.responses import Response
-
-CONTENT_TYPE = "application/problem+json"
 
 
 class FieldError(TypedDict):
@@ -86,10 +80,6 @@ class RequestTimeout(Problem):
 
 class EmailTaken(Problem):
     status, code, title = 409, "email_taken", "This email has an account already"
-
-
-class Conflict(Problem):
-    status, code, title = 409, "conflict", "The request collides with another one"
 
 
 class IdempotencyInProgress(Problem):
@@ -200,16 +190,3 @@ class Overloaded(Retryable):
 
 class Unexpected(Problem):
     """A fault of ours; what it was is in the log under the request's id, never in the answer."""
-
-
-def render(problem: Problem, request_id: str) -> Response:
-    body = {
-        "type": "about:blank" if problem.status == Problem.status else f"urn:problem:{problem.code}",
-        "title": problem.title,
-        "status": problem.status,
-        "detail": problem.detail,
-        "code": problem.code,
-        "request_id": request_id,
-        **problem.members(),
-    }
-    return Response(orjson.dumps(body), problem.status, problem.headers, CONTENT_TYPE)

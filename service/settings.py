@@ -6,7 +6,6 @@ All of it is read and checked once, at start; `SettingsError` names every mistak
 import os
 from collections.abc import Mapping
 from hashlib import blake2b
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -14,16 +13,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.accounts.keys import SigningKey, private_key, secret_key
 from service.database.url import parse_database_url
+from service.environment import SettingsError, from_files
+
+__all__ = ["Settings", "SettingsError", "load_settings"]
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Days = Annotated[float, Field(gt=0, le=604_800)]
 JWT_SECRET_BYTES_MIN = 32
 """RFC 7518, section 3.2."""
-
-
-class SettingsError(ValueError):
-    """The environment does not describe a service that can start; one line per mistake."""
 
 
 class Settings(BaseSettings):
@@ -134,7 +132,8 @@ def _disagreements(s: Settings) -> list[str]:
 
 def load_settings() -> Settings:
     """Settings from the environment and from the files it names. Raises SettingsError."""
-    given, mistakes = _from_files(os.environ)
+    texts, mistakes = from_files(os.environ, [name.upper() for name in Settings.model_fields])
+    given: dict[str, Any] = {name.lower(): text for name, text in texts.items()}
     try:
         settings = Settings(**given)
     except ValidationError as error:
@@ -166,33 +165,3 @@ def _lines(location: tuple[int | str, ...], message: str) -> list[str]:
     if not location:
         return message.split("\n")
     return [f"{str(location[0]).upper()}: {'is required' if message == 'Field required' else message}"]
-
-
-def database_dsn() -> str:
-    """`DATABASE_URL` alone, for tools that need nothing else. Raises SettingsError."""
-    given, mistakes = _from_files(os.environ)
-    url = given.get("database_url") or os.environ.get("DATABASE_URL")
-    if mistakes or not url:
-        raise SettingsError("\n".join(mistakes) or "DATABASE_URL: is required")
-    try:
-        return parse_database_url(url)
-    except ValueError as error:
-        raise SettingsError(f"DATABASE_URL: {error}") from None
-
-
-def _from_files(env: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
-    """What `NAME_FILE=/path` gives for each NAME, and what is wrong with it."""
-    given: dict[str, Any] = {}
-    mistakes: list[str] = []
-    for field in Settings.model_fields:
-        name = field.upper()
-        path = env.get(f"{name}_FILE")
-        if not path:
-            continue
-        if env.get(name):
-            mistakes.append(f"{name}: is given twice, also as {name}_FILE")
-        try:
-            given[field] = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            mistakes.append(f"{name}_FILE: cannot be read ({type(error).__name__})")
-    return given, mistakes

@@ -4,7 +4,7 @@ from typing import Any
 
 from service import problems
 from service.accounts.schemas import Login, NewPassword, Refresh, SessionOut, Signup, UserOut
-from service.http.openapi import Answer, Json, Operation
+from service.description.openapi import Answer, Json, Operation
 
 MODELS = (Signup, Login, Refresh, NewPassword, UserOut, SessionOut)
 

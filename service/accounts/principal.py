@@ -3,9 +3,9 @@
 from time import perf_counter
 from typing import cast
 
-from sanic import Request
-
+from service.accounts.services import services_of
 from service.accounts.tokens import BadToken, Principal
+from service.http.requests import Request
 from service.problems import Forbidden, Unauthorized
 from service.telemetry.timing import spent
 
@@ -18,7 +18,7 @@ async def authenticate(request: Request) -> None:
         raise _refused(request, "no_token")
     started_at = perf_counter()
     try:
-        principal = await request.app.ctx.authenticator.verify(token.strip())
+        principal = await services_of(request).authenticator.verify(token.strip())
     except BadToken as error:
         raise _refused(request, error.reason) from error
     finally:
@@ -31,7 +31,7 @@ async def owner_of_path(request: Request) -> None:
     """As `authenticate`, on paths that name a user. Raises Forbidden when they name another."""
     await authenticate(request)
     if request.match_info["user_id"].lower() != request.ctx.principal.path_id:
-        request.app.ctx.metrics.auth_failures.labels("foreign_path").inc()
+        services_of(request).auth_failures.labels("foreign_path").inc()
         raise Forbidden
 
 
@@ -40,5 +40,5 @@ def principal_of(request: Request) -> Principal:
 
 
 def _refused(request: Request, reason: str) -> Unauthorized:
-    request.app.ctx.metrics.auth_failures.labels(reason).inc()
+    services_of(request).auth_failures.labels(reason).inc()
     return Unauthorized()

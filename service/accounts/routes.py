@@ -1,15 +1,19 @@
 """The account routes: parse, call, render."""
 
-from sanic import Blueprint, HTTPResponse, Request
+from uuid import UUID
 
-from service.accounts.limits import Attempt, Limit, announce, client_address
+from sanic import Blueprint, HTTPResponse
+
+from service.accounts.limits import Attempt, announce, client_address
 from service.accounts.model import User
 from service.accounts.principal import authenticate, principal_of
 from service.accounts.schemas import Login, NewPassword, Refresh, SessionOut, Signup, UserOut, account_email
+from service.accounts.services import services_of
 from service.accounts.store import RefreshTokenReused, Session
-from service.http.bodies import parse
+from service.http.requests import Request
 from service.http.responses import NO_STORE, READ, json_model, json_value, no_content
 from service.problems import BadCredentials, Unauthorized
+from service.rest.bodies import parse
 
 sessions = Blueprint("sessions", url_prefix="/api/auth")
 account = Blueprint("account", url_prefix="/api/auth")
@@ -21,39 +25,38 @@ well_known = Blueprint("well_known", url_prefix="/.well-known")
 async def signup(request: Request) -> HTTPResponse:
     """Create an account and begin a session"""
     body = parse(Signup, request)
-    ctx = request.app.ctx
-    await ctx.limits.attempt(Limit("signup", ctx.settings.signups_per_address_per_minute), client_address(request))
-    user = await ctx.accounts.create_user(body.email, await ctx.passwords.hash(body.password), body.name)
-    return _session(request, user, await ctx.accounts.begin_session(user.id), status=201)
+    services = services_of(request)
+    await services.limits.attempt(services.signup_limit, client_address(request))
+    user = await services.store.create_user(body.email, await services.passwords.hash(body.password), body.name)
+    return _session(request, user, await services.store.begin_session(user.id), status=201)
 
 
 @sessions.post("/login")
 async def login(request: Request) -> HTTPResponse:
     """Begin a session"""
     body = parse(Login, request)
-    ctx = request.app.ctx
+    services = services_of(request)
     email, address = account_email(body.email), client_address(request)
-    spread = Limit("login-address", ctx.settings.failed_logins_per_address_per_minute)
     attempts = [
-        await ctx.limits.attempt(_login_limit(request), email or body.email, address),
-        await ctx.limits.attempt(spread, address),
+        await services.limits.attempt(services.login_limit, email or body.email, address),
+        await services.limits.attempt(services.login_address_limit, address),
     ]
-    user: User | None = None if email is None else await ctx.accounts.user_by_email(email)
+    user: User | None = None if email is None else await services.store.user_by_email(email)
     await _check_password(request, user, body.password, attempts)
     assert user is not None  # noqa: S101  nobody's password was just found wrong
-    if ctx.passwords.outdated(user.password_hash):
-        await ctx.accounts.set_password_hash(user.id, await ctx.passwords.hash(body.password))
-    return announce(_session(request, user, await ctx.accounts.begin_session(user.id)), attempts[0])
+    if services.passwords.outdated(user.password_hash):
+        await services.store.set_password_hash(user.id, await services.passwords.hash(body.password))
+    return announce(_session(request, user, await services.store.begin_session(user.id)), attempts[0])
 
 
 @sessions.post("/refresh")
 async def refresh(request: Request) -> HTTPResponse:
     """Prolong a session: a new access token, and a new refresh token in place of this one"""
-    ctx = request.app.ctx
+    services = services_of(request)
     try:
-        session = await ctx.accounts.rotate(parse(Refresh, request).refresh_token)
+        session = await services.store.rotate(parse(Refresh, request).refresh_token)
     except RefreshTokenReused:
-        ctx.metrics.auth_failures.labels("refresh_reuse").inc()
+        services.auth_failures.labels("refresh_reuse").inc()
         raise
     return _session(request, await _user(request, session.user_id), session)
 
@@ -61,7 +64,7 @@ async def refresh(request: Request) -> HTTPResponse:
 @sessions.post("/logout")
 async def logout(request: Request) -> HTTPResponse:
     """End a session"""
-    await request.app.ctx.accounts.end_session(parse(Refresh, request).refresh_token)
+    await services_of(request).store.end_session(parse(Refresh, request).refresh_token)
     return no_content()
 
 
@@ -75,19 +78,19 @@ async def me(request: Request) -> HTTPResponse:
 async def change_password(request: Request) -> HTTPResponse:
     """Change the password; every other session ends"""
     body = parse(NewPassword, request)
-    ctx = request.app.ctx
+    services = services_of(request)
     principal = principal_of(request)
     user = await _user(request, principal.user_id)
-    attempt = await ctx.limits.attempt(_login_limit(request), str(user.id), client_address(request))
+    attempt = await services.limits.attempt(services.login_limit, str(user.id), client_address(request))
     await _check_password(request, user, body.current_password, [attempt])
-    await ctx.accounts.change_password(user.id, await ctx.passwords.hash(body.new_password), principal.session)
+    await services.store.change_password(user.id, await services.passwords.hash(body.new_password), principal.session)
     return no_content()
 
 
 @account.delete("/me")
 async def delete_account(request: Request) -> HTTPResponse:
     """Delete one's account and all its tasks"""
-    if not await request.app.ctx.accounts.delete_user(principal_of(request).user_id):
+    if not await services_of(request).store.delete_user(principal_of(request).user_id):
         raise Unauthorized
     return no_content()
 
@@ -95,25 +98,21 @@ async def delete_account(request: Request) -> HTTPResponse:
 @well_known.route("/jwks.json", methods=READ)
 async def jwks(request: Request) -> HTTPResponse:
     """The public keys that verify this service's access tokens"""
-    return json_value(request.app.ctx.access_tokens.jwks(), headers={"Cache-Control": "public, max-age=300"})
-
-
-def _login_limit(request: Request) -> Limit:
-    return Limit("login", request.app.ctx.settings.login_attempts_per_minute)
+    return json_value(services_of(request).tokens.jwks(), headers={"Cache-Control": "public, max-age=300"})
 
 
 async def _check_password(request: Request, user: User | None, password: str, attempts: list[Attempt]) -> None:
     """Raises BadCredentials, after the same time and with the same answer whether there is such a user or not."""
-    ctx = request.app.ctx
-    if not await ctx.passwords.matches(password, user.password_hash if user else None):
-        ctx.metrics.auth_failures.labels("bad_credentials").inc()
+    services = services_of(request)
+    if not await services.passwords.matches(password, user.password_hash if user else None):
+        services.auth_failures.labels("bad_credentials").inc()
         raise BadCredentials(headers=attempts[0].headers())
     for attempt in attempts:
-        await ctx.limits.forgive(attempt)
+        await services.limits.forgive(attempt)
 
 
-async def _user(request: Request, user_id: object) -> User:
-    user: User | None = await request.app.ctx.accounts.user(user_id)
+async def _user(request: Request, user_id: UUID) -> User:
+    user = await services_of(request).store.user(user_id)
     if user is None:
         raise Unauthorized  # the token outlived its account
     return user
@@ -124,7 +123,7 @@ def _user_out(user: User) -> UserOut:
 
 
 def _session(request: Request, user: User, session: Session, status: int = 200) -> HTTPResponse:
-    tokens = request.app.ctx.access_tokens
+    tokens = services_of(request).tokens
     document = SessionOut(
         user=_user_out(user),
         access_token=tokens.issue(user.id, session.family),

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
 
 from service.accounts.model import EMAIL_MAX, NAME_MAX
-from service.http.bodies import STORABLE, Body, storable
+from service.rest.bodies import STORABLE, Body, storable
 
 
 def _email(value: str) -> str:

@@ -12,9 +12,10 @@ import structlog
 
 from service.database import errors
 from service.database.connection import Backoff, Connection, Connector, PoolOptions
+from service.deadlines import add_wait, waited
 from service.problems import DatabaseUnavailable, PoolExhausted
 from service.telemetry.metrics import DatabaseMetrics
-from service.telemetry.timing import spent, waited
+from service.telemetry.timing import spent
 
 log = structlog.get_logger()
 
@@ -98,6 +99,7 @@ class Lender:
         finally:
             seconds = monotonic() - asked_at
             self._metrics.acquire_seconds.observe(seconds)
+            add_wait(seconds)
             spent("pool", "pool.acquire", seconds)
 
     def give_back(self, connection: Connection, error: BaseException | None = None) -> None:

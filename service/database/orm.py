@@ -10,11 +10,11 @@ from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.connection import get_connections
 
 from service.database.pool import Connection, Lease, Pool, PoolOptions
-from service.settings import database_dsn
+from service.database.url import database_dsn
 from service.telemetry.metrics import DatabaseMetrics
 
 APP = "models"
-MODELS = ["service.accounts.model", "service.tasks.model", "service.http.model"]
+MODELS = ["service.accounts.model", "service.tasks.model", "service.rest.model"]
 AERICHS_MODELS = ["aerich.models"]
 """What migrations have beside them. The server need not load Aerich for that: a tenth of its memory."""
 

@@ -19,7 +19,7 @@ import asyncpg
 from service.database import errors
 from service.database.connection import Connection, PoolOptions
 from service.database.lender import Lender
-from service.telemetry.timing import waited
+from service.deadlines import waited
 
 __all__ = ["Connection", "Executor", "Lease", "Pool", "PoolOptions", "Statement", "Transaction"]
 

@@ -1,7 +1,10 @@
 """`DATABASE_URL`: a libpq connection string, checked before anything is opened."""
 
+import os
 import re
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from service.environment import SettingsError, from_files
 
 _SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
 _TARGETS = ("any", "read-write", "primary")
@@ -61,3 +64,15 @@ def _host(text: str) -> tuple[str, int]:
     if found is None:
         raise ValueError("not a host and a port")
     return unquote(found["name"]).strip("[]"), int(found["port"] or _PORT)
+
+
+def database_dsn() -> str:
+    """`DATABASE_URL` alone, for tools that need nothing else. Raises SettingsError."""
+    given, mistakes = from_files(os.environ, ["DATABASE_URL"])
+    url = given.get("DATABASE_URL") or os.environ.get("DATABASE_URL")
+    if mistakes or not url:
+        raise SettingsError("\n".join(mistakes) or "DATABASE_URL: is required")
+    try:
+        return parse_database_url(url)
+    except ValueError as error:
+        raise SettingsError(f"DATABASE_URL: {error}") from None

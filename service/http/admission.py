@@ -16,6 +16,7 @@ from typing import Protocol
 
 from service import problems
 from service.http.requests import FIELD, REQUEST_ID, new_request_id
+from service.http.responses import problem_response
 
 LOOK_SECONDS = 0.02
 """Between two looks at who has waited for too long."""
@@ -137,7 +138,7 @@ def refusal(request: bytes | bytearray) -> tuple[str, str, bytes] | None:
 
 
 def _answer(request_id: str) -> bytes:
-    answer = problems.render(problems.Overloaded(), request_id)
+    answer = problem_response(problems.Overloaded(), request_id)
     return answer.head(request_id, keep_alive=True) + (answer.body or b"")
 
 

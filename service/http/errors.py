@@ -13,6 +13,7 @@ from sanic.handlers import ErrorHandler
 from service import problems
 from service.database import errors
 from service.http.observer import Observer
+from service.http.responses import problem_response
 from service.problems import Problem
 from service.telemetry.timing import Timing
 
@@ -43,7 +44,7 @@ class ProblemHandler(ErrorHandler):
             self._observer.record(request, problem.status, Timing(perf_counter()))
         if problem.status == problems.MethodNotAllowed.status and "Allow" not in problem.headers:
             problem.headers["Allow"] = ", ".join(_allowed(request))
-        return problems.render(problem, str(request.id))
+        return problem_response(problem, str(request.id))
 
 
 def _allowed(request: Request) -> list[str]:

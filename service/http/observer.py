@@ -6,13 +6,14 @@ from http import HTTPStatus
 from time import perf_counter
 from typing import Any
 
-from sanic import Request
+from sanic import Request as SanicRequest
 from sanic.constants import HTTP_METHODS
 from sanic.http import Http
 
-from service import problems
+from service import deadlines, problems
 from service.http.admission import Admission
-from service.http.requests import App
+from service.http.requests import Request
+from service.http.responses import problem_response
 from service.http.shares import Share, Shares
 from service.telemetry.logs import log_request
 from service.telemetry.metrics import Metrics
@@ -25,8 +26,7 @@ _PARAMETER = re.compile(r"<(\w+)[^>]*>")
 
 
 class Observer:
-    def __init__(self, app: App, metrics: Metrics, shares: Shares, admission: Admission, tracer: Tracer | None) -> None:
-        self._app = app
+    def __init__(self, metrics: Metrics, shares: Shares, admission: Admission, tracer: Tracer | None) -> None:
         self._metrics = metrics
         self._shares = shares
         self._admission = admission
@@ -38,17 +38,19 @@ class Observer:
         waited = _waited(request)
         timing = Timing(perf_counter() - waited, span)
         begin(timing)
+        deadlines.begin()
         if waited:
+            deadlines.add_wait(waited)
             spent("pool", "admission", waited)
         request.ctx.timing = timing
         request.ctx.share = share = Share(self._shares)
         self._metrics.in_progress += 1
         try:
             if waited < self._admission.patience:
-                await self._app.handle_request(request)
+                await request.app.handle_request(request)
             else:
                 self._metrics.database.acquire_timeouts.inc()
-                response = await request.respond(problems.render(problems.Overloaded(), str(request.id)))
+                response = await request.respond(problem_response(problems.Overloaded(), str(request.id)))
                 await response.send(end_stream=True)
         finally:
             self._metrics.in_progress -= 1
@@ -67,7 +69,7 @@ class Observer:
         self._metrics.phases(waited, seconds)
         log_request(_line(method, UNMATCHED, status, seconds, waited, request_id))
 
-    def record(self, request: Request, status: int, timing: Timing, span: RequestSpan | None = None) -> None:
+    def record(self, request: SanicRequest, status: int, timing: Timing, span: RequestSpan | None = None) -> None:
         seconds = perf_counter() - timing.started_at
         method = request.method if request.method in _METHODS else "other"
         route = UNMATCHED if request.route is None else template(request.route.path)

@@ -1,6 +1,7 @@
 """The HTTP/1.1 connection, with deadlines that slow clients cannot push back."""
 
 from time import monotonic
+from typing import cast
 
 from sanic.exceptions import RequestTimeout
 from sanic.http import Http, Stage
@@ -8,6 +9,7 @@ from sanic.server import HttpProtocol
 
 from service.http.admission import Admission, refusal
 from service.http.observer import Observer
+from service.http.requests import Services
 from service.http.responses import Response, add_common_headers
 
 LINGER_SECONDS = 0.5
@@ -44,8 +46,9 @@ class Protocol(HttpProtocol):
 
     def _setup(self) -> None:
         super()._setup()  # type: ignore[no-untyped-call]
-        self._admission: Admission = self.app.ctx.admission
-        self._observer: Observer = self.app.ctx.observer
+        services = cast(Services, self.app.ctx)
+        self._admission = services[Admission]
+        self._observer = services[Observer]
         self._held = False
         self.waited = 0.0
         """Seconds that the request has waited to be read."""

@@ -3,7 +3,7 @@
 import random
 import re
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from sanic import Request as SanicRequest
 from sanic import Sanic
@@ -11,6 +11,25 @@ from sanic.compat import Header
 from sanic.config import Config
 from sanic.exceptions import BadRequest
 from sanic.models.protocol_types import TransportProtocol
+
+T = TypeVar("T")
+
+
+class Services(SimpleNamespace):  # what Sanic's types ask of an application's context
+    """What handlers use: for each feature one typed object, which is found by its type.
+
+    Routes name the type, which is their own feature's, so that the type checker sees every call from there on, and
+    nothing here has to know the features.
+    """
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__()
+        self._parts = {type(part): part for part in parts}
+
+    def __getitem__(self, kind: type[T]) -> T:
+        """Raises KeyError when the composition root has left it out."""
+        return cast(T, self._parts[kind])
+
 
 App = Sanic[Config, SimpleNamespace]
 
@@ -27,6 +46,10 @@ _HEAD = re.compile(rb"[^\r\n]*(?:\r\n" + FIELD + rb")*")
 
 class Request(SanicRequest):
     __slots__ = ("_request_id",)
+
+    @property
+    def services(self) -> Services:
+        return cast(Services, self.app.ctx)
 
     def __init__(  # noqa: PLR0917  Sanic's signature
         self,

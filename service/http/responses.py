@@ -1,4 +1,4 @@
-"""Answers that carry JSON which is rendered already."""
+"""Answers whose body is rendered already: JSON, and `application/problem+json` (RFC 9457)."""
 
 from http import HTTPStatus
 
@@ -6,7 +6,10 @@ import orjson
 from pydantic import BaseModel
 from sanic.response import BaseHTTPResponse, HTTPResponse
 
+from service.problems import Problem
+
 JSON = "application/json"
+PROBLEM_JSON = "application/problem+json"
 READ = ["GET", "HEAD"]
 """What every route that reads answers to."""
 
@@ -75,3 +78,17 @@ def no_content() -> HTTPResponse:
 def unchanged(headers: dict[str, str]) -> HTTPResponse:
     """304 for JSON: the headers of the 200, and no body."""
     return Response(None, 304, headers)
+
+
+def problem_response(problem: Problem, request_id: str) -> Response:
+    """RFC 9457."""
+    body = {
+        "type": "about:blank" if problem.status == Problem.status else f"urn:problem:{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
+        "request_id": request_id,
+        **problem.members(),
+    }
+    return Response(orjson.dumps(body), problem.status, problem.headers, PROBLEM_JSON)

@@ -8,8 +8,9 @@ import asyncio
 from collections import deque
 from time import monotonic
 
+from service.deadlines import add_wait, waited
 from service.problems import TooManyRequests
-from service.telemetry.timing import spent, waited
+from service.telemetry.timing import spent
 
 SEEN_PER_SHARE = 4
 
@@ -80,7 +81,9 @@ class Shares:
                 raise TooManyRequests(retry_after=1) from error
             raise
         finally:
-            spent("pool", "share", monotonic() - asked_at)
+            seconds = monotonic() - asked_at
+            add_wait(seconds)
+            spent("pool", "share", seconds)
 
     def _wake(self, user: _User) -> None:
         while user.queue and self._has_room(user):

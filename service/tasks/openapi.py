@@ -3,7 +3,8 @@
 from typing import Any
 
 from service import problems
-from service.http.openapi import MERGE_PATCH, Answer, Json, Operation
+from service.description.openapi import Answer, Json, Operation
+from service.rest.bodies import MERGE_PATCH_JSON
 from service.tasks.paging import ListParameters
 from service.tasks.schemas import NewTask, TaskPatch, TaskReplacement
 
@@ -161,7 +162,7 @@ OPERATIONS = (
         description="A merge patch, RFC 7396: what is left out stays.",
         body=TaskPatch,
         body_example={"completed": True},
-        media_types=(MERGE_PATCH, "application/json"),
+        media_types=(MERGE_PATCH_JSON, "application/json"),
         parameters=("If-Match", "Idempotency-Key"),
         answers=(_task(200, "The task as it is now", _WRITE_ONCE),),
         problems=(*_ONE, problems.PreconditionFailed, *_KEY_PROBLEMS),

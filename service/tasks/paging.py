@@ -26,8 +26,8 @@ from pydantic import (
 )
 
 from service.database.pool import Statement
-from service.http.bodies import STORABLE, invalid, storable
 from service.problems import Invalid
+from service.rest.bodies import STORABLE, invalid, storable
 from service.tasks.schemas import DOCUMENT
 
 LIMIT_MAX = 500

@@ -1,16 +1,18 @@
 """The task routes: parse, call, render."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from sanic import Blueprint, HTTPResponse, Request
+from sanic import Blueprint, HTTPResponse
 
 from service.accounts.principal import owner_of_path, principal_of
-from service.database.pool import Executor
-from service.http.bodies import MERGE_PATCH, parse
-from service.http.conditional import body_tag, matching_times, not_modified
-from service.http.idempotency import idempotent
+from service.database.pool import Executor, Pool
+from service.http.requests import Request
 from service.http.responses import OWN, READ, json_bytes, no_content, unchanged
+from service.rest.bodies import MERGE_PATCH, parse
+from service.rest.conditional import body_tag, matching_times, not_modified
+from service.rest.idempotency import idempotent
 from service.tasks.paging import Cursors, parse_list_query
 from service.tasks.schemas import NewTask, Task, TaskPatch, TaskReplacement, json_array, parse_task_id
 from service.tasks.store import TaskStore
@@ -19,8 +21,20 @@ tasks = Blueprint("tasks", url_prefix="/api/<user_id:str>/tasks")
 tasks.on_request(owner_of_path)
 
 
+@dataclass(frozen=True, slots=True)
+class TaskServices:
+    """What the task routes work with."""
+
+    pool: Pool
+    cursors: Cursors
+
+
 def _store(request: Request, executor: Executor | None = None) -> TaskStore:
-    return TaskStore(executor or request.app.ctx.pool, principal_of(request).user_id)
+    return TaskStore(executor or request.services[TaskServices].pool, principal_of(request).user_id)
+
+
+async def _idempotent(request: Request, work: Callable[[Executor], Awaitable[HTTPResponse]]) -> HTTPResponse:
+    return await idempotent(request, request.services[TaskServices].pool, principal_of(request).user_id, work)
 
 
 @tasks.post("")
@@ -33,14 +47,14 @@ async def create_task(request: Request, user_id: str) -> HTTPResponse:
         location = f"/api/{principal_of(request).path_id}/tasks/{task.id}"
         return _answer(task, status=201, headers={"Location": location})
 
-    return await idempotent(request, create)
+    return await _idempotent(request, create)
 
 
 @tasks.route("", methods=READ)
 async def list_tasks(request: Request, user_id: str) -> HTTPResponse:
     """List tasks"""
     principal = principal_of(request)
-    cursors: Cursors = request.app.ctx.cursors
+    cursors = request.services[TaskServices].cursors
     query = cursors.resume(parse_list_query(request.query_string), principal.user_id)
     store = _store(request)
     page = await store.page(query)
@@ -88,7 +102,7 @@ async def patch_task(request: Request, user_id: str, task_id: str) -> HTTPRespon
     async def patch(executor: Executor) -> HTTPResponse:
         return _answer(await _store(request, executor).patch(number, body, allowed))
 
-    return await idempotent(request, patch)
+    return await _idempotent(request, patch)
 
 
 @tasks.patch("/<task_id:str>/complete")
@@ -99,7 +113,7 @@ async def toggle_task(request: Request, user_id: str, task_id: str) -> HTTPRespo
     async def toggle(executor: Executor) -> HTTPResponse:
         return _answer(await _store(request, executor).toggle(number, allowed))
 
-    return await idempotent(request, toggle)
+    return await _idempotent(request, toggle)
 
 
 @tasks.delete("/<task_id:str>")

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
-from service.http.bodies import STORABLE, Body, storable
 from service.identifiers import parse_uuid
 from service.problems import Invalid
+from service.rest.bodies import STORABLE, Body, storable
 from service.tasks.model import DESCRIPTION_MAX, TITLE_MAX
 
 Title = Annotated[

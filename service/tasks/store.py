@@ -6,9 +6,9 @@ from uuid import UUID
 import asyncpg
 
 from service.database.pool import Executor, Statement
-from service.http.conditional import task_tag
 from service.identifiers import uuid7
 from service.problems import PreconditionFailed, TaskNotFound, Unauthorized
+from service.rest.conditional import task_tag
 from service.tasks.paging import TaskQuery
 from service.tasks.schemas import DOCUMENT, NewTask, Task, TaskPatch, TaskReplacement
 

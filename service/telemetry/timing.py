@@ -42,12 +42,6 @@ def begin(timing: Timing) -> None:
     _current.set(timing)
 
 
-def waited() -> float:
-    """Seconds that the request has waited so far to be let at the database; 0 outside a request."""
-    timing = _current.get()
-    return 0.0 if timing is None else timing.pool
-
-
 def spent(phase: Phase, name: str, seconds: float) -> None:
     """Report what has just ended; outside a request it counts nowhere."""
     timing = _current.get()

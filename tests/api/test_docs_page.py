@@ -7,7 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.http import docs, docs_page
+from service.api import document
+from service.description import page as docs_page
 from tests.support.problems import assert_problem
 from tests.support.server import Service
 
@@ -75,7 +76,16 @@ def test_head_and_conditional_requests(visitor: httpx.Client, path: str) -> None
 
 @pytest.mark.parametrize(
     "name",
-    ["", "SHA256SUMS", "docs.html", "swagger-ui", "swagger-ui/LICENSE", "..%2fdocs.py", "%2e%2e/docs.py", "docs.js%00"],
+    [
+        "",
+        "SHA256SUMS",
+        "docs.html",
+        "swagger-ui",
+        "swagger-ui/LICENSE",
+        "..%2froutes.py",
+        "%2e%2e/routes.py",
+        "docs.js%00",
+    ],
 )
 def test_only_the_files_of_the_page_are_served(visitor: httpx.Client, name: str) -> None:
     assert_problem(visitor.get(f"/docs/assets/{name}"), 404, "not_found")
@@ -83,7 +93,7 @@ def test_only_the_files_of_the_page_are_served(visitor: httpx.Client, name: str)
 
 def test_the_page_is_a_route_but_no_operation(service: Service, visitor: httpx.Client) -> None:
     visitor.get(references(visitor.get("/docs"))[0])
-    assert not [path for path in docs.document()["paths"] if path.startswith("/docs")]
+    assert not [path for path in document()["paths"] if path.startswith("/docs")]
     for route in ("/docs", "/docs/assets/{name}"):
         assert re.search(rf'_count{{method="GET",route="{re.escape(route)}",status="200"}}', service.metrics())
 

@@ -9,8 +9,8 @@ import asyncpg
 import httpx
 import pytest
 
-from service.http.idempotency import PURGE
 from service.identifiers import uuid7
+from service.rest.idempotency import PURGE
 from tests.support.database import Database
 from tests.support.problems import assert_problem
 from tests.support.server import Service

@@ -5,15 +5,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
-from sanic import Request
 from sanic.compat import Header
 from sanic.exceptions import MethodNotAllowed, NotFound, PayloadTooLarge, SanicException, ServerError
 
 from service import problems
-from service.http.bodies import Body, parse
-from service.http.conditional import body_tag, matching_times, not_modified, task_tag
 from service.http.errors import to_problem
-from service.problems import Invalid, NotJson, Problem, Unexpected, UnsupportedMediaType, render
+from service.http.requests import Request
+from service.http.responses import problem_response
+from service.problems import Invalid, NotJson, Problem, Unexpected, UnsupportedMediaType
+from service.rest.bodies import Body, parse
+from service.rest.conditional import body_tag, matching_times, not_modified, task_tag
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -105,7 +106,7 @@ def test_every_problem_has_a_status_a_code_and_a_title_of_its_own() -> None:
 
 
 def test_a_problem_is_rendered_as_rfc_9457_has_it() -> None:
-    response = render(Invalid.field("/title", "is <wrong>", "wrong"), "request-1")
+    response = problem_response(Invalid.field("/title", "is <wrong>", "wrong"), "request-1")
     assert response.content_type == "application/problem+json"
     assert json.loads(response.body or b"") == {
         "type": "urn:problem:validation_error",
@@ -141,7 +142,7 @@ def test_what_can_be_tried_again_says_when() -> None:
 def test_any_exception_becomes_a_problem_that_tells_nothing(error: Exception, status: int, code: str) -> None:
     problem = to_problem(error)
     assert (problem.status, problem.code) == (status, code)
-    assert b"secret" not in (render(problem, "x").body or b"")
+    assert b"secret" not in (problem_response(problem, "x").body or b"")
 
 
 class Note(Body):

@@ -5,12 +5,13 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
-from sanic import Request
 
+from service.http.requests import Request
 from service.problems import FieldError, Invalid, NotJson, UnsupportedMediaType
 
 JSON = frozenset({"application/json"})
-MERGE_PATCH = JSON | {"application/merge-patch+json"}
+MERGE_PATCH_JSON = "application/merge-patch+json"
+MERGE_PATCH = JSON | {MERGE_PATCH_JSON}
 
 _CODES = {
     "extra_forbidden": "unknown_field",

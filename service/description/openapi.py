@@ -9,11 +9,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service import __version__, problems
-from service.problems import CONTENT_TYPE, Problem
+from service.http.responses import JSON, PROBLEM_JSON
+from service.problems import Problem
 
 Json = dict[str, Any]
-JSON = "application/json"
-MERGE_PATCH = "application/merge-patch+json"
 
 # What can happen to any request at all, whatever it asks for.
 _ANYWHERE: tuple[type[Problem], ...] = (
@@ -190,7 +189,7 @@ def _problem(status: int, kinds: Sequence[type[Problem]]) -> Json:
         "description": codes,
         "headers": {name: _ref("headers", name) for name in names},
         "content": {
-            CONTENT_TYPE: {
+            PROBLEM_JSON: {
                 "schema": _ref("schemas", "ValidationProblem" if invalid and len(kinds) == 1 else "Problem"),
                 "example": _example(kinds[0]),
             }

@@ -4,13 +4,12 @@ from tortoise import fields
 from tortoise.contrib.postgres.fields import ArrayField
 from tortoise.models import Model
 
-from service.accounts.model import User
 from service.identifiers import uuid7
 
 
 class IdempotencyKey(Model):
     id = fields.UUIDField(primary_key=True, default=uuid7)
-    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
+    user: fields.ForeignKeyRelation[Model] = fields.ForeignKeyField(
         "models.User", related_name="idempotency_keys", on_delete=fields.CASCADE
     )
     key = fields.CharField(max_length=255)

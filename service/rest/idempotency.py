@@ -8,12 +8,13 @@ own claim until the first transaction has ended, because the unique index makes 
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
+from uuid import UUID
 
 import asyncpg
-from sanic import HTTPResponse, Request
+from sanic import HTTPResponse
 
-from service.accounts.principal import principal_of
 from service.database.pool import Executor, Pool, Statement
+from service.http.requests import Request
 from service.identifiers import uuid7
 from service.problems import IdempotencyInProgress, IdempotencyKeyReused, Invalid, Unauthorized
 
@@ -48,19 +49,18 @@ PURGE = Statement(
 Work = Callable[[Executor], Awaitable[HTTPResponse]]
 
 
-async def idempotent(request: Request, work: Work) -> HTTPResponse:
+async def idempotent(request: Request, pool: Pool, user_id: UUID, work: Work) -> HTTPResponse:
     """Run `work` once for each Idempotency-Key of a user; without the header, simply run it.
 
     Only success is kept: a request that failed has changed nothing, and its repeat is a first try again.
     Raises IdempotencyKeyReused, IdempotencyInProgress or Invalid.
     """
-    pool: Pool = request.app.ctx.pool
     keys = request.headers.getall("idempotency-key", None)
     if keys is None:
         return await work(pool)
     if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
         raise Invalid.field("Idempotency-Key", "One key of 1 to 255 visible ASCII characters", "idempotency_key")
-    user_id, key, fingerprint = principal_of(request).user_id, keys[0], _fingerprint(request)
+    key, fingerprint = keys[0], _fingerprint(request)
     async with pool.transaction() as transaction:
         await transaction.fetch(_BOUND)
         try:

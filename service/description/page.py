@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sanic import HTTPResponse, Request
+from sanic import HTTPResponse
 
-from service.http.conditional import body_tag, not_modified
+from service.http.requests import Request
+from service.rest.conditional import body_tag, not_modified
 
 _FOLDER = Path(__file__).with_name("assets")
 _SCRIPT, _STYLE = "text/javascript; charset=utf-8", "text/css; charset=utf-8"

@@ -1,20 +1,18 @@
 """The API's description: for machines at /openapi.json, for people at /docs."""
 
-from functools import cache
+from dataclasses import dataclass
 
-import orjson
-from sanic import Blueprint, HTTPResponse, Request
+from sanic import Blueprint, HTTPResponse
 
 from service import problems
-from service.accounts import openapi as accounts
-from service.http import docs_page
-from service.http.openapi import Answer, Json, Operation, build
+from service.description import page as docs_page
+from service.description.openapi import Answer, Operation
+from service.http.requests import Request
 from service.http.responses import READ, json_bytes
-from service.tasks import openapi as tasks
 
 docs = Blueprint("docs")
 
-_OPERATIONS = (
+OPERATIONS = (
     Operation(
         "get",
         "/openapi.json",
@@ -28,24 +26,23 @@ _OPERATIONS = (
 )
 
 
-@cache
-def document() -> Json:
-    return build(
-        (*accounts.OPERATIONS, *tasks.OPERATIONS, *_OPERATIONS),
-        (*accounts.MODELS, *tasks.MODELS),
-        {**accounts.SCHEMAS, **tasks.SCHEMAS},
-    )
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What these routes serve: the OpenAPI document, as JSON."""
+
+    document: bytes
 
 
-@cache
-def _rendered() -> bytes:
-    return orjson.dumps(document())
+@docs.route("/", methods=READ)
+async def root(_: Request) -> HTTPResponse:
+    """Go to the page that describes the API"""
+    return HTTPResponse(status=302, headers={"Location": "/docs"})
 
 
 @docs.route("/openapi.json", methods=READ)
-async def openapi(_: Request) -> HTTPResponse:
+async def openapi(request: Request) -> HTTPResponse:
     """Read this description of the API"""
-    return json_bytes(_rendered())
+    return json_bytes(request.services[Description].document)
 
 
 @docs.route("/docs", methods=READ)

@@ -4,17 +4,19 @@ import asyncio
 from dataclasses import dataclass, field
 from platform import python_version
 from time import monotonic
+from types import SimpleNamespace
 
 from prometheus_client.exposition import choose_encoder
 from sanic import HTTPResponse, Request, Sanic
 from sanic.config import Config
 from sanic.response import raw
 
-from service.http.requests import App
 from service.http.responses import json_value
 from service.telemetry.metrics import Metrics
 
 LAG_INTERVAL_SECONDS = 0.25
+
+AdminApp = Sanic[Config, SimpleNamespace]
 
 
 @dataclass
@@ -34,7 +36,7 @@ class Readiness:
         }
 
 
-def create_admin_app(metrics: Metrics, readiness: Readiness, *, version: str, commit: str) -> App:
+def create_admin_app(metrics: Metrics, readiness: Readiness, *, version: str, commit: str) -> AdminApp:
     app = Sanic("tasks-service-admin", config=Config(env_prefix=""), configure_logging=False)
     app.config.ACCESS_LOG = False
     app.config.AUTO_EXTEND = False

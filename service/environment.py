@@ -1,0 +1,25 @@
+"""Values from the environment, or from files that it names: `NAME_FILE=/path` beside `NAME`, for mounted secrets."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+
+class SettingsError(ValueError):
+    """The environment does not describe a service that can start; one line per mistake."""
+
+
+def from_files(env: Mapping[str, str], names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """What `NAME_FILE` gives for each of `names`, and what is wrong with it."""
+    given: dict[str, str] = {}
+    mistakes: list[str] = []
+    for name in names:
+        path = env.get(f"{name}_FILE")
+        if not path:
+            continue
+        if env.get(name):
+            mistakes.append(f"{name}: is given twice, also as {name}_FILE")
+        try:
+            given[name] = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            mistakes.append(f"{name}_FILE: cannot be read ({type(error).__name__})")
+    return given, mistakes

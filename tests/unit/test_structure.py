@@ -1,0 +1,66 @@
+"""Packages depend one way: from what people see down to what it is made of."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.database import ROOT
+
+LAYERS = (
+    ("__main__",),
+    ("dev",),
+    ("app",),
+    ("lifecycle",),
+    ("admin", "api", "settings"),
+    ("tasks",),
+    ("accounts",),
+    ("description",),
+    ("rest",),
+    ("http",),
+    ("database",),
+    ("telemetry",),
+    ("environment", "deadlines", "identifiers", "problems"),
+)
+"""Top first. What stands on one line is of the same rank: none of it imports the other."""
+
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+MODULES = sorted(path for path in (ROOT / "service").rglob("*.py"))
+
+
+def part_of(path: Path) -> str:
+    """The package or the module, directly below `service`, that a file belongs to; "" for service/__init__.py."""
+    first = path.relative_to(ROOT / "service").parts[0]
+    return first.removesuffix(".py").replace("__init__", "")
+
+
+def imported_parts(path: Path) -> set[str]:
+    """What a file imports of `service`, wherever the import stands."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, "imports are absolute"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith("service.")} - {"__version__"}
+
+
+def test_every_part_has_its_place() -> None:
+    assert {part_of(path) for path in MODULES} - {""} == set(RANK)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_lead_downwards(path: Path) -> None:
+    part = part_of(path)
+    upward = {other for other in imported_parts(path) if other != part and RANK[other] <= RANK.get(part, -1)}
+    assert not upward, f"{part} is made of what stands below it, yet imports {sorted(upward)}"
+
+
+def test_a_migration_loads_no_server() -> None:
+    """An init container runs it beside the service's memory limit."""
+    code = "import sys, service.__main__, service.database.migrate; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert not {"sanic", "sanic_ext", "jwt", "cryptography", "pydantic_settings"} & set(loaded.split())
