@@ -21,6 +21,7 @@ from service.accounts.store import AccountStore
 from service.accounts.tokens import AccessTokens
 from service.admin import Readiness, create_admin_app
 from service.api import document
+from service.background import Background
 from service.database import migrate
 from service.database.pool import Pool
 from service.description.routes import Description, docs
@@ -59,7 +60,7 @@ def create_app(settings: Settings) -> App:
     patience = settings.db_pool_acquire_timeout_seconds
     shares = Shares(settings.concurrent_requests_per_user, settings.queued_requests_per_user, patience=patience)
     tracer = make_tracer(__version__)
-    pool = Pool(pool_options(settings), metrics.database)
+    pool = Pool(pool_options(settings), metrics.database, Background(metrics.background))
     admission = Admission(
         waiting=lambda: pool.waiting() + shares.waiting(),
         room=ROOM_PER_CONNECTION * settings.db_pool_max,
@@ -99,6 +100,7 @@ def create_app(settings: Settings) -> App:
         pool=pool,
         passwords=accounts.passwords,
         admission=admission,
+        background=Background(metrics.background),
         metrics=metrics,
         readiness=readiness,
         tracer=tracer,

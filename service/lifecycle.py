@@ -2,8 +2,7 @@
 
 import asyncio
 import gc
-import random
-from contextlib import suppress
+from functools import partial
 
 import structlog
 from sanic.server.async_server import AsyncioServer
@@ -13,15 +12,15 @@ from service.accounts import limits
 from service.accounts import store as sessions
 from service.accounts.passwords import Passwords
 from service.admin import AdminApp, Readiness, watch_event_loop
+from service.background import Background
 from service.database import migrate
 from service.database.orm import orm_config
 from service.database.pool import Pool, PoolOptions, Statement
 from service.http.admission import Admission
 from service.http.requests import App
-from service.problems import Problem
 from service.rest import idempotency
 from service.settings import Settings
-from service.telemetry.metrics import Metrics
+from service.telemetry.metrics import BackgroundTask, Metrics
 from service.telemetry.tracing import Tracer
 
 SCHEMA_INTERVAL_SECONDS = 15.0
@@ -30,10 +29,19 @@ PLANNER = (("random_page_cost", "1.1"), ("enable_bitmapscan", "off"))
 the whole table for a search. The index that has the order costs one page, however many tasks there are."""
 
 PURGE_INTERVAL_SECONDS = 300.0
+PURGE_JITTER = 0.5
 PURGE_PAUSE_SECONDS = 0.1
+BACKGROUND_STOP_SECONDS = 1.0
 
 GARBAGE_THRESHOLD = 10_000
 """New objects between two looks for garbage; Python's own 700 suits programs with far fewer of them."""
+
+PURGES: tuple[tuple[BackgroundTask, Statement], ...] = (
+    ("session_purge", sessions.PURGE),
+    ("idempotency_purge", idempotency.PURGE),
+    ("rate_limit_purge", limits.PURGE),
+)
+"""Each on its own, so that one that fails leaves the others alone and is seen."""
 
 log = structlog.get_logger()
 
@@ -56,6 +64,7 @@ class Lifecycle:
         pool: Pool,
         passwords: Passwords,
         admission: Admission,
+        background: Background,
         metrics: Metrics,
         readiness: Readiness,
         tracer: Tracer | None,
@@ -68,7 +77,7 @@ class Lifecycle:
         self._metrics = metrics
         self._readiness = readiness
         self._tracer = tracer
-        self._tasks: list[asyncio.Task[None]] = []
+        self._background = background
         self._admin_server: AsyncioServer | None = None
         app.before_server_start(self.start)
         app.after_server_start(self.started)
@@ -82,11 +91,9 @@ class Lifecycle:
         await pool.open()
         await Tortoise.init(config=orm_config(lambda: pool), _enable_global_fallback=True)
         await self._read_schema(pool)
-        self._tasks = [
-            asyncio.create_task(watch_event_loop(self._metrics)),
-            asyncio.create_task(self._watch_schema(pool)),
-            asyncio.create_task(_purge(pool)),
-        ]
+        self._background.start("event_loop_watch", partial(watch_event_loop, self._metrics))
+        self._background.every("schema_watch", partial(self._read_schema, pool), seconds=SCHEMA_INTERVAL_SECONDS)
+        self._purge_regularly(pool)
 
     async def started(self, _: App) -> None:
         _spare_the_collector()
@@ -103,9 +110,7 @@ class Lifecycle:
 
     async def stop(self, _: App) -> None:
         """After the last request: nothing may use the database any more."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.stop(BACKGROUND_STOP_SECONDS)
         await Tortoise.close_connections()
         await self._pool.close()
         self._passwords.close()
@@ -126,13 +131,14 @@ class Lifecycle:
         await server.start_serving()
         await server.after_start()
 
-    async def _watch_schema(self, pool: Pool) -> None:
-        while True:
-            await asyncio.sleep(SCHEMA_INTERVAL_SECONDS)
-            with suppress(Exception):  # an outage of the database has its own metrics; the last known revision stands
-                await self._read_schema(pool)
+    def _purge_regularly(self, pool: Pool) -> None:
+        """Delete what has expired, in small portions; several pods doing so is harmless."""
+        for name, statement in PURGES:
+            purge = partial(_purge, pool, statement)
+            self._background.every(name, purge, seconds=PURGE_INTERVAL_SECONDS, jitter=PURGE_JITTER)
 
     async def _read_schema(self, pool: Pool) -> None:
+        """While the database is away, the last known revision stands."""
         row = await pool.fetchrow(APPLIED)
         assert row is not None  # noqa: S101  an aggregate has a row
         self._readiness.schema_applied = row[0]
@@ -149,16 +155,7 @@ def _spare_the_collector() -> None:
     gc.set_threshold(GARBAGE_THRESHOLD, *gc.get_threshold()[1:])
 
 
-async def _purge(pool: Pool) -> None:
-    """Delete what has expired, every few minutes, in small portions; several pods doing so is harmless."""
-    while True:
-        await asyncio.sleep(PURGE_INTERVAL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  pods spread out
-        for statement in (sessions.PURGE, idempotency.PURGE, limits.PURGE):
-            with suppress(Problem):  # the next round will do it
-                await _purge_all(pool, statement)
-
-
-async def _purge_all(pool: Pool, statement: Statement) -> None:
+async def _purge(pool: Pool, statement: Statement) -> None:
     while await pool.fetch(statement):  # noqa: ASYNC110  there is no event to wait for: it lets requests go first
         await asyncio.sleep(PURGE_PAUSE_SECONDS)
 

@@ -76,6 +76,11 @@ def connection_lost(error: BaseException) -> bool:
     return isinstance(error, _LOST) and not isinstance(error, TimeoutError) and not _unsendable(error)
 
 
+def of_database(error: BaseException) -> bool:
+    """Something that the database or the way to it can do to anybody, and no mistake in this program."""
+    return isinstance(error, (asyncpg.PostgresError, TimeoutError, *_LOST))
+
+
 def _unsendable(error: BaseException) -> bool:
     """The driver could not put an argument on the wire, such as half of a surrogate pair."""
     return isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)

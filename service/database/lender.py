@@ -2,14 +2,12 @@
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Coroutine
-from contextvars import Context
 from math import inf
 from time import monotonic
-from typing import Any
 
 import structlog
 
+from service.background import Background
 from service.database import errors
 from service.database.connection import Backoff, Connection, Connector, PoolOptions
 from service.deadlines import add_wait, waited
@@ -34,9 +32,11 @@ EXPIRE_INTERVAL_SECONDS = 1.0
 
 
 class Lender:
-    def __init__(self, options: PoolOptions, metrics: DatabaseMetrics) -> None:
+    def __init__(self, options: PoolOptions, metrics: DatabaseMetrics, background: Background) -> None:
+        """`background` is the pool's own, and ends with it."""
         self.options = options
         self._metrics = metrics
+        self._background = background
         self._connector = Connector(options)
         self._all: set[Connection] = set()
         self._idle: deque[Connection] = deque()  # the one used last is at the right, and lent first
@@ -47,7 +47,6 @@ class Lender:
         self._doubted_at = 0.0  # a connection not used since then may have died with another that did
         self._generation = 0
         self._expired_at = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         metrics.watch_pool(idle=self.idle, in_use=self.in_use, maximum=options.maximum, waiting=self.waiting)
 
@@ -64,15 +63,14 @@ class Lender:
     async def open(self) -> None:
         """Open one connection, and the rest of the minimum soon after. Raises the driver's error."""
         self._give(await self._connect())
-        self._spawn(self._maintain())
+        interval = min(max(self.options.max_idle / 4, 0.1), 1.0)
+        self._background.every("pool_maintenance", self._maintain, seconds=interval, at_once=True)
 
     async def close(self) -> None:
         """Close every connection, those in use too."""
         self._closed = True
         self._refuse_waiters()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.stop(CLOSE_TIMEOUT_SECONDS)
         self._metrics.closed("shutdown", len(self._all))
         await asyncio.gather(*(connection.end(CLOSE_TIMEOUT_SECONDS) for connection in self._all))
         self._all.clear()
@@ -112,7 +110,7 @@ class Lender:
         if connection.is_closed():
             self._discard(connection, "lost")
         elif isinstance(error, (asyncio.CancelledError, TimeoutError)) or connection.is_in_transaction():
-            self._spawn(self._mend(connection))
+            self._background.spawn("pool_repair", self._mend, connection)
         elif reason := self._expired(connection):
             self._discard(connection, reason)
         else:
@@ -149,7 +147,7 @@ class Lender:
             raise DatabaseUnavailable
         if self._idle:
             self._checking += 1
-            self._spawn(self._check(self._idle.pop()))
+            self._background.spawn("pool_check", self._check, self._idle.pop())
         elif self._backoff.failures and not self._all:
             self._grow(at_least=1)
             raise DatabaseUnavailable
@@ -213,20 +211,23 @@ class Lender:
             room = min(room, 1)
         for _ in range(min(missing, room) - self._opening):
             self._opening += 1
-            self._spawn(self._open_one())
+            self._background.spawn("pool_open", self._open_one)
 
     async def _open_one(self) -> None:
         try:
             connection = await self._connect()
-        except Exception as error:  # noqa: BLE001  whatever it was, the waiters must hear of it
+        except BaseException as error:
             self._opening -= 1
-            self._open_failed(error)
+            if not self._closed:
+                self._open_failed(error)  # whatever it was, the waiters must hear of it
+            if not errors.of_database(error):
+                raise
         else:
             self._opening -= 1
             self._give(connection)
             self._grow()
 
-    def _open_failed(self, error: Exception) -> None:
+    def _open_failed(self, error: BaseException) -> None:
         if not self._backoff.failures:
             log.warning("database_connect_failed", error=type(error).__name__, sqlstate=errors.sqlstate(error))
         asyncio.get_running_loop().call_later(self._backoff.failed(), self._grow)
@@ -248,10 +249,11 @@ class Lender:
         """Lend a connection that may have died unnoticed only after it has answered."""
         try:
             await connection.execute("SELECT", timeout=CHECK_TIMEOUT_SECONDS)
-        except Exception:  # noqa: BLE001  any failure means the same: it is dead
+        except BaseException as error:
             self._checking -= 1
-            self._doubted_at = monotonic()
-            self._discard(connection, "lost")
+            self._failed(connection, "lost")
+            if not errors.of_database(error):
+                raise
         else:
             self._checking -= 1
             self._give(connection)
@@ -259,11 +261,18 @@ class Lender:
     async def _mend(self, connection: Connection) -> None:
         try:
             await connection.mend(MEND_TIMEOUT_SECONDS)
-        except Exception:  # noqa: BLE001  any failure means the same: it cannot be trusted
-            self._doubted_at = monotonic()
-            self._discard(connection, "broken")
+        except BaseException as error:
+            self._failed(connection, "broken")
+            if not errors.of_database(error):
+                raise
         else:
             self.give_back(connection)
+
+    def _failed(self, connection: Connection, reason: str) -> None:
+        """Whatever the error was, the connection cannot be trusted, and its place in the pool must not be lost."""
+        if not self._closed:
+            self._doubted_at = monotonic()
+            self._discard(connection, reason)
 
     def _doubtful(self, connection: Connection) -> bool:
         return connection.used_at < max(monotonic() - CHECK_AFTER_IDLE_SECONDS, self._doubted_at)
@@ -283,33 +292,24 @@ class Lender:
             self._grow()
         else:
             self._closing += 1
-            self._spawn(self._close_one(connection))
+            self._background.spawn("pool_close", self._close_one, connection)
 
     async def _close_one(self, connection: Connection) -> None:
-        await connection.end(CLOSE_TIMEOUT_SECONDS)
-        self._closing -= 1
-        self._grow()
+        try:
+            await connection.end(CLOSE_TIMEOUT_SECONDS)
+        finally:
+            self._closing -= 1
+            self._grow()
 
     async def _maintain(self) -> None:
         """Shrink to the minimum, replace what is too old or was lost, and grow back to the minimum."""
-        interval = min(max(self.options.max_idle / 4, 0.1), 1.0)
-        while True:
-            for connection in list(self._idle):
-                reason = (
-                    "lost" if connection.is_closed() else self._expired(connection) or self._superfluous(connection)
-                )
-                if reason:
-                    self._idle.remove(connection)
-                    self._discard(connection, reason)
-            self._grow()
-            await asyncio.sleep(interval)
+        for connection in list(self._idle):
+            reason = "lost" if connection.is_closed() else self._expired(connection) or self._superfluous(connection)
+            if reason:
+                self._idle.remove(connection)
+                self._discard(connection, reason)
+        self._grow()
 
     def _superfluous(self, connection: Connection) -> str | None:
         unused = monotonic() - connection.used_at > self.options.max_idle
         return "max_idle" if unused and len(self._all) > self.options.minimum else None
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        # In a context of its own: the caller's holds a request's id, or the ORM's transaction.
-        task = asyncio.get_running_loop().create_task(work, context=Context())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

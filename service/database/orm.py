@@ -9,9 +9,10 @@ from prometheus_client import CollectorRegistry
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.connection import get_connections
 
+from service.background import Background
 from service.database.pool import Connection, Lease, Pool, PoolOptions
 from service.database.url import database_dsn
-from service.telemetry.metrics import DatabaseMetrics
+from service.telemetry.metrics import BackgroundMetrics, DatabaseMetrics
 
 APP = "models"
 MODELS = ["service.accounts.model", "service.tasks.model", "service.rest.model"]
@@ -75,7 +76,8 @@ def _migration_pool() -> Pool:
             ("application_name", "tasks-migrate"),
         ),
     )
-    return Pool(options, DatabaseMetrics(CollectorRegistry()))
+    registry = CollectorRegistry()
+    return Pool(options, DatabaseMetrics(registry), Background(BackgroundMetrics(registry)))
 
 
 def __getattr__(name: str) -> Any:

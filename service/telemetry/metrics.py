@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Callable
 from platform import python_version
+from typing import Literal, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,6 +22,21 @@ from service.telemetry.timing import Timing
 
 _FINE = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 _REQUEST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+BackgroundTask = Literal[
+    "event_loop_watch",
+    "idempotency_purge",
+    "pool_check",
+    "pool_close",
+    "pool_maintenance",
+    "pool_open",
+    "pool_repair",
+    "rate_limit_purge",
+    "schema_watch",
+    "session_purge",
+]
+"""All that runs beside the requests: a closed set, since it is a label."""
 
 
 class _Value:
@@ -59,6 +75,32 @@ class _Histogram(Histogram):
             return
         self._sum.value += amount
         self._buckets[bisect_left(self._upper_bounds, amount)].value += 1
+
+
+class BackgroundMetrics:
+    """What `service.background` counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._failures = Counter(
+            "background_task_failures_total",
+            "Background tasks, or rounds of them, that ended with an error",
+            ["task"],
+            registry=registry,
+        )
+        self._success = Gauge(
+            "background_task_last_success_timestamp_seconds",
+            "When a periodic task last did its work, or was started, in seconds since the epoch",
+            ["task"],
+            registry=registry,
+        )
+        for task in get_args(BackgroundTask):
+            self._failures.labels(task)
+
+    def failed(self, task: BackgroundTask) -> None:
+        self._failures.labels(task).inc()
+
+    def succeeded(self, task: BackgroundTask, at: float) -> None:
+        self._success.labels(task).set(at)
 
 
 class DatabaseMetrics:
@@ -126,6 +168,7 @@ class Metrics:
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
         self.database = DatabaseMetrics(registry)
+        self.background = BackgroundMetrics(registry)
         self.in_progress = 0
         Gauge("http_requests_in_progress", "Requests being answered right now", registry=registry).set_function(
             lambda: self.in_progress

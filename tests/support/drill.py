@@ -1,5 +1,6 @@
 """The short variant of a test for `make test`, the long one for `make drills`, and the figures that it gave."""
 
+import asyncio
 import json
 import os
 import time
@@ -32,6 +33,13 @@ def eventually(condition: Callable[[], object], within_seconds: float = 10.0) ->
         assert time.monotonic() - began_at < within_seconds, f"not true within {within_seconds} s"
         time.sleep(0.02)
     return time.monotonic() - began_at
+
+
+async def until(condition: Callable[[], object], within_seconds: float = 10.0) -> None:
+    """Wait on the event loop until `condition` is true. Raises TimeoutError when it stays false."""
+    async with asyncio.timeout(within_seconds):
+        while not condition():  # noqa: ASYNC110  what is watched has no event, or is another process's
+            await asyncio.sleep(0.01)
 
 
 def percentile(values: list[float], share: float) -> float:

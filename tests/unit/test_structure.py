@@ -21,6 +21,7 @@ LAYERS = (
     ("rest",),
     ("http",),
     ("database",),
+    ("background",),
     ("telemetry",),
     ("environment", "deadlines", "identifiers", "problems"),
 )
