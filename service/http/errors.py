@@ -13,7 +13,7 @@ from sanic.handlers import ErrorHandler
 from service import problems
 from service.database import errors
 from service.http.observer import Observer
-from service.http.responses import problem_response
+from service.http.responses import Response, problem_response
 from service.problems import Problem
 from service.telemetry.timing import Timing
 
@@ -32,19 +32,27 @@ _BY_STATUS: dict[int, type[Problem]] = {
 
 
 class ProblemHandler(ErrorHandler):
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer | None = None) -> None:
         super().__init__()
         self._observer = observer
 
     def default(self, request: Request, exception: Exception) -> HTTPResponse:
+        if request.head.startswith(b"OPTIONS * "):
+            return Response(None, 204, {"Allow": ", ".join(_implemented(request))})
         problem = to_problem(exception)
         if problem.status == problems.Unexpected.status:
             log.error("unexpected_error", request_id=request.id, exc_info=exception)
-        if request.method == "NONE":  # the head of the request was unreadable: no handler ever saw it
+        if (
+            request.method == "NONE" and self._observer is not None
+        ):  # the head of the request was unreadable: no handler ever saw it
             self._observer.record(request, problem.status, Timing(perf_counter()))
         if problem.status == problems.MethodNotAllowed.status and "Allow" not in problem.headers:
             problem.headers["Allow"] = ", ".join(_allowed(request))
         return problem_response(problem, str(request.id))
+
+
+def _implemented(request: Request) -> list[str]:
+    return sorted({str(method) for route in request.app.router.routes for method in route.methods})
 
 
 def _allowed(request: Request) -> list[str]:

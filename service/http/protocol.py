@@ -4,10 +4,11 @@ from time import monotonic
 from typing import cast
 
 from sanic.exceptions import RequestTimeout
-from sanic.http import Http, Stage
+from sanic.http import Stage
 from sanic.server import HttpProtocol
 
 from service.http.admission import Admission, refusal
+from service.http.framing import Framed
 from service.http.observer import Observer
 from service.http.requests import Services
 from service.http.responses import Response, add_common_headers
@@ -16,14 +17,16 @@ LINGER_SECONDS = 0.5
 """For the 408 to reach a client that has not sent all of its body."""
 
 
-class Exchange(Http):
+class Exchange(Framed):
     """Sanic's exchange of one request and its answer, with the headers that every answer carries."""
 
     __slots__ = ()
 
     async def http1_response_header(self, data: bytes, end_stream: bool) -> None:  # noqa: FBT001  Sanic's signature
         response, request_id = self.response, str(self.request.id)
-        if type(response) is not Response or data or self.head_only or self.expecting_continue:
+        if self.expecting_continue:  # answered without the body, which nobody was told to send
+            self.expecting_continue = self.keep_alive = False
+        if type(response) is not Response or data or self.head_only:
             add_common_headers(response, request_id)
             await super().http1_response_header(data, end_stream)
             return
