@@ -7,11 +7,14 @@ from time import monotonic
 from types import SimpleNamespace
 
 from prometheus_client.exposition import choose_encoder
-from sanic import HTTPResponse, Request, Sanic
+from sanic import HTTPResponse, Sanic
+from sanic import Request as SanicRequest
 from sanic.config import Config
 from sanic.response import raw
 
-from service.http.responses import json_value
+from service.http.errors import ProblemHandler
+from service.http.requests import Request
+from service.http.responses import READ, add_common_headers, json_value
 from service.telemetry.metrics import Metrics
 
 LAG_INTERVAL_SECONDS = 0.25
@@ -37,16 +40,27 @@ class Readiness:
 
 
 def create_admin_app(metrics: Metrics, readiness: Readiness, *, version: str, commit: str) -> AdminApp:
-    app = Sanic("tasks-service-admin", config=Config(env_prefix=""), configure_logging=False)
+    app = Sanic(
+        "tasks-service-admin",
+        config=Config(env_prefix=""),
+        request_class=Request,
+        error_handler=ProblemHandler(),
+        configure_logging=False,
+    )
     app.config.ACCESS_LOG = False
     app.config.AUTO_EXTEND = False
     app.config.TOUCHUP = False  # the public app has rewritten Sanic's classes already, and twice breaks them
 
-    @app.get("/livez")
+    def finish(request: SanicRequest, response: HTTPResponse) -> None:
+        add_common_headers(response, str(request.id))
+
+    app.on_response(finish)
+
+    @app.route("/livez", methods=READ)
     async def livez(_: Request) -> HTTPResponse:
         return json_value({"status": "ok"})
 
-    @app.get("/readyz")
+    @app.route("/readyz", methods=READ)
     async def readyz(_: Request) -> HTTPResponse:
         checks = readiness.checks()
         ready = all(checks.values())
@@ -63,11 +77,11 @@ def create_admin_app(metrics: Metrics, readiness: Readiness, *, version: str, co
         response.status = 200 if ready else 503
         return response
 
-    @app.get("/version")
+    @app.route("/version", methods=READ)
     async def show_version(_: Request) -> HTTPResponse:
         return json_value({"version": version, "commit": commit, "python": python_version()})
 
-    @app.get("/metrics")
+    @app.route("/metrics", methods=READ)
     async def show_metrics(request: Request) -> HTTPResponse:
         encode, content_type = choose_encoder(request.headers.getone("accept", ""))
         return raw(encode(metrics.registry), content_type=content_type)

@@ -26,18 +26,19 @@ from service.database import migrate
 from service.database.pool import Pool
 from service.description.routes import Description, docs
 from service.http.admission import Admission
+from service.http.cors import Cors
 from service.http.errors import ProblemHandler
 from service.http.observer import Observer
 from service.http.requests import App, Request, Services
 from service.http.shares import Shares
 from service.lifecycle import Lifecycle, pool_options
+from service.rest.bodies import BODY_BYTES_MAX
 from service.settings import Settings
 from service.tasks.paging import Cursors
 from service.tasks.routes import TaskServices, tasks
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import make_tracer
 
-BODY_BYTES_MAX = 64 * 1024
 HEADER_BYTES_MAX = 16 * 1024
 REQUEST_SECONDS = 9
 """From a request's first byte to its last; slow clients are cut at the next look, at most half as much later, so that
@@ -51,6 +52,9 @@ ROOM_PER_CONNECTION = 4
 
 ADMISSION_SHARE = 0.75
 """Of the time that a request may wait for the database, what it may spend unread; the rest is for its turn."""
+
+# OPTIONS; CORS, the OpenAPI document, its page, HEAD and who is calling are ours, see docs/decisions.
+_EXTENSIONS = ExtensionConfig(cors=False, http_auto_head=False, http_auto_options=True)
 
 
 def create_app(settings: Settings) -> App:
@@ -86,10 +90,12 @@ def create_app(settings: Settings) -> App:
     )
     for blueprint in (sessions, account, well_known, tasks, docs):
         app.blueprint(blueprint)
+    if settings.allowed_origins:
+        app.on_response(Cors(settings.allowed_origins).add_headers)
     if settings.server_timing:
         app.on_response(_server_timing)
     # Only this one: the injection would put a signal into the way of every request, even unused.
-    Extend(app, extensions=[HTTPExtension], built_in_extensions=False, config=_extensions(settings))
+    Extend(app, extensions=[HTTPExtension], built_in_extensions=False, config=_EXTENSIONS)
 
     readiness = Readiness(schema_expected=max((r.number for r in migrate.files()), default=0))
     admin = create_admin_app(metrics, readiness, version=__version__, commit=commit)
@@ -124,7 +130,7 @@ def _accounts(settings: Settings, pool: Pool, metrics: Metrics) -> AccountServic
         passwords=Passwords(),
         tokens=tokens,
         authenticator=Authenticator(tokens, external),
-        limits=Limits(pool),
+        limits=Limits(pool, refused=metrics.auth_failures.labels("limited").inc),
         signup_limit=Limit("signup", settings.signups_per_address_per_minute),
         login_limit=Limit("login", settings.login_attempts_per_minute),
         login_address_limit=Limit("login-address", settings.failed_logins_per_address_per_minute),
@@ -147,23 +153,6 @@ def _config(settings: Settings) -> Config:
         RESPONSE_TIMEOUT=REQUEST_SECONDS,
     )
     return config
-
-
-def _extensions(settings: Settings) -> ExtensionConfig:
-    """OPTIONS and CORS; the OpenAPI document, its page, HEAD and who is calling are ours, see docs/decisions."""
-    origins = settings.cors_origins.strip()
-    return ExtensionConfig(
-        cors=bool(origins),
-        cors_origins=origins,
-        cors_allow_headers="authorization,content-type,idempotency-key,if-match,if-none-match,prefer,x-request-id",
-        cors_expose_headers=(
-            "etag,idempotency-replayed,link,location,preference-applied,ratelimit,ratelimit-policy,retry-after,"
-            "x-request-id,x-total-count"
-        ),
-        cors_max_age=600,
-        http_auto_head=False,
-        http_auto_options=True,
-    )
 
 
 def _server_timing(request: SanicRequest, response: HTTPResponse) -> None:

@@ -21,7 +21,7 @@ class Problem(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
-    title: ClassVar[str] = "Internal error"
+    title: ClassVar[str] = "Internal Server Error"
 
     def __init__(self, detail: str | None = None, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail or self.title)
@@ -41,21 +41,36 @@ class NotJson(Problem):
     status, code, title = 400, "not_json", "The body is not JSON"
 
 
-class Unauthorized(Problem):
-    """No token, or none that counts; every fault of a token looks the same from outside."""
-
-    status, code, title = 401, "unauthorized", "A valid access token is needed"
-
-    def __init__(self, detail: str | None = None) -> None:
-        super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="tasks-service"'})
+CHALLENGE = 'Bearer realm="tasks-service"'
 
 
-class BadCredentials(Problem):
-    status, code, title = 401, "bad_credentials", "Email or password is wrong"
+class Unauthenticated(Problem):
+    """Every 401 carries a challenge, RFC 9110 section 11.6.1: there is no other scheme than this one."""
+
+    status, code, title = 401, "unauthenticated", "Credentials are needed"
+
+    def __init__(self, *, challenge: str = CHALLENGE, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(headers={"WWW-Authenticate": challenge, **(headers or {})})
 
 
-class BadRefreshToken(Problem):
-    status, code, title = 401, "bad_refresh_token", "The refresh token is not valid"
+class Unauthorized(Unauthenticated):
+    """A token that does not count, or none; every fault of a token looks the same from outside.
+
+    As RFC 6750 section 3.1 has it, the challenge names an error only where a token was sent.
+    """
+
+    code, title = "unauthorized", "A valid access token is needed"
+
+    def __init__(self, *, sent: bool = True) -> None:
+        super().__init__(challenge=f'{CHALLENGE}, error="invalid_token"' if sent else CHALLENGE)
+
+
+class BadCredentials(Unauthenticated):
+    code, title = "bad_credentials", "Email or password is wrong"
+
+
+class BadRefreshToken(Unauthenticated):
+    code, title = "bad_refresh_token", "The refresh token is not valid"
 
 
 class Forbidden(Problem):
@@ -94,7 +109,7 @@ class IdempotencyKeyReused(Problem):
 
 
 class PreconditionFailed(Problem):
-    status, code, title = 412, "precondition_failed", "The task has changed since"
+    status, code, title = 412, "precondition_failed", "The state is not one that the request allows"
 
 
 class TooLarge(Problem):

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.accounts.keys import SigningKey, private_key, secret_key
 from service.database.url import parse_database_url
 from service.environment import SettingsError, from_files
+from service.http.cors import parse_origins
 
 __all__ = ["Settings", "SettingsError", "load_settings"]
 
@@ -70,6 +71,12 @@ class Settings(BaseSettings):
     def _any_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: str) -> str:
+        parse_origins(value)
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _parse_url(cls, value: SecretStr) -> SecretStr:
@@ -96,6 +103,10 @@ class Settings(BaseSettings):
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
+
+    @property
+    def allowed_origins(self) -> frozenset[str]:
+        return parse_origins(self.cors_origins)
 
     @property
     def dsn(self) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import ipaddress
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sanic import HTTPResponse, Request
@@ -59,8 +60,10 @@ class Attempt:
 
 
 class Limits:
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *, refused: Callable[[], None]) -> None:
+        """`refused` is called for each attempt that is one too many."""
         self._pool = pool
+        self._refused = refused
 
     async def attempt(self, limit: Limit, *who: str) -> Attempt:
         """Count one attempt. Raises TooManyRequests."""
@@ -70,6 +73,7 @@ class Limits:
         assert row is not None  # noqa: S101  an upsert without a condition returns its row
         seconds = max(1, math.ceil(row["seconds"]))
         if not row["allowed"]:
+            self._refused()
             raise TooManyRequests(retry_after=seconds, headers=_headers(limit, 0, seconds))
         return Attempt(limit, key, row["hit"], max(0, row["remaining"]), seconds)
 

@@ -41,4 +41,4 @@ def principal_of(request: Request) -> Principal:
 
 def _refused(request: Request, reason: str) -> Unauthorized:
     services_of(request).auth_failures.labels(reason).inc()
-    return Unauthorized()
+    return Unauthorized(sent=reason != "no_token")

@@ -10,13 +10,13 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from time import monotonic
 from typing import Protocol
 
 from service import problems
 from service.http.requests import FIELD, REQUEST_ID, new_request_id
-from service.http.responses import problem_response
+from service.http.responses import http_date, problem_response
 
 LOOK_SECONDS = 0.02
 """Between two looks at who has waited for too long."""
@@ -130,7 +130,7 @@ def refusal(request: bytes | bytearray) -> tuple[str, str, bytes] | None:
     given = _REQUEST_ID.search(request)
     if given is None:
         request_id = new_request_id()
-        answer = _template().replace(_ANY_ID.encode(), request_id.encode())
+        answer = _template(http_date()).replace(_ANY_ID.encode(), request_id.encode())
     else:
         request_id = given[1].decode()
         answer = _answer(request_id)
@@ -142,6 +142,6 @@ def _answer(request_id: str) -> bytes:
     return answer.head(request_id, keep_alive=True) + (answer.body or b"")
 
 
-@cache
-def _template() -> bytes:
+@lru_cache(maxsize=1)
+def _template(_date: str) -> bytes:
     return _answer(_ANY_ID)

@@ -1,6 +1,9 @@
 """Answers whose body is rendered already: JSON, and `application/problem+json` (RFC 9457)."""
 
+from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
+from time import time
 
 import orjson
 from pydantic import BaseModel
@@ -9,7 +12,11 @@ from sanic.response import BaseHTTPResponse, HTTPResponse
 from service.problems import Problem
 
 JSON = "application/json"
+MERGE_PATCH_JSON = "application/merge-patch+json"
 PROBLEM_JSON = "application/problem+json"
+ACCEPT_PATCH = f"{MERGE_PATCH_JSON}, {JSON}"
+"""The formats in which a PATCH is understood, RFC 5789."""
+
 READ = ["GET", "HEAD"]
 """What every route that reads answers to."""
 
@@ -29,6 +36,16 @@ _COMMON = {
 _COMMON_LINES = "".join(f"{name}: {value}\r\n" for name, value in _COMMON.items())
 
 
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    """`Date`, rendered once a second."""
+    return formatdate(second, usegmt=True)
+
+
+def http_date() -> str:
+    return _date(int(time()))
+
+
 class Response(HTTPResponse):
     """A whole answer whose headers were made here: no line breaks to look for, and none of the common ones.
 
@@ -43,6 +60,7 @@ class Response(HTTPResponse):
             _STATUS_LINES[self.status],
             f"X-Request-Id: {request_id}\r\n",
             _COMMON_LINES,
+            f"Date: {http_date()}\r\n",
             "Connection: keep-alive\r\n" if keep_alive else "Connection: close\r\n",
         ]
         if self.status not in _NO_BODY:
@@ -55,8 +73,11 @@ class Response(HTTPResponse):
 def add_common_headers(response: BaseHTTPResponse, request_id: str) -> None:
     """What every answer carries; one that brings a policy of its own keeps it."""
     response.headers["X-Request-Id"] = request_id
+    response.headers["Date"] = http_date()
     for name, value in _COMMON.items():
         response.headers.setdefault(name, value)
+    if "PATCH" in response.headers.get("Allow", ""):  # the answer to OPTIONS
+        response.headers["Accept-Patch"] = ACCEPT_PATCH
 
 
 def json_bytes(body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
@@ -91,4 +112,6 @@ def problem_response(problem: Problem, request_id: str) -> Response:
         "request_id": request_id,
         **problem.members(),
     }
-    return Response(orjson.dumps(body), problem.status, problem.headers, PROBLEM_JSON)
+    # Caches may keep some errors unasked, a 404 among them, which a restored task would contradict.
+    headers = {"Cache-Control": "no-store", **problem.headers}
+    return Response(orjson.dumps(body), problem.status, headers, PROBLEM_JSON)

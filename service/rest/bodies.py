@@ -7,11 +7,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
 from service.http.requests import Request
-from service.problems import FieldError, Invalid, NotJson, UnsupportedMediaType
+from service.http.responses import JSON, MERGE_PATCH_JSON
+from service.problems import BadRequest, FieldError, Invalid, NotJson, UnsupportedMediaType
 
-JSON = frozenset({"application/json"})
-MERGE_PATCH_JSON = "application/merge-patch+json"
-MERGE_PATCH = JSON | {MERGE_PATCH_JSON}
+BODY_BYTES_MAX = 160 * 1024
+"""Of a request whose route says nothing else. JSON may spell any character in up to 12 bytes, as the two escapes of a
+surrogate pair: this fits the largest task that its fields allow, and tests/unit/test_body_limits.py reckons it."""
+
+ACCEPT_JSON = (JSON,)
+ACCEPT_MERGE_PATCH = (MERGE_PATCH_JSON, JSON)
 
 _CODES = {
     "extra_forbidden": "unknown_field",
@@ -41,13 +45,16 @@ def storable(text: str) -> str:
     return text
 
 
-def parse(schema: type[B], request: Request, accepted: frozenset[str] = JSON) -> B:
-    """The body as `schema`. Raises UnsupportedMediaType, NotJson or Invalid."""
+def parse(schema: type[B], request: Request, accepted: tuple[str, ...] = ACCEPT_JSON) -> B:
+    """The body as `schema`. Raises BadRequest, UnsupportedMediaType, NotJson or Invalid."""
+    if request.method == "PUT" and "content-range" in request.headers:
+        raise BadRequest("A part of a representation cannot be put here")
     media_type = request.headers.getone("content-type", "").partition(";")[0].strip().lower()
     if media_type not in accepted:
-        raise UnsupportedMediaType(f"Send {' or '.join(sorted(accepted))}")
+        name = "Accept-Patch" if request.method == "PATCH" else "Accept"
+        raise UnsupportedMediaType(f"Send {' or '.join(accepted)}", headers={name: ", ".join(accepted)})
     if request.headers.getone("content-encoding", "identity").strip().lower() != "identity":
-        raise UnsupportedMediaType("Send the body without a Content-Encoding")
+        raise UnsupportedMediaType("Send the body without a Content-Encoding", headers={"Accept-Encoding": "identity"})
     try:
         return schema.model_validate_json(request.body)
     except ValidationError as error:

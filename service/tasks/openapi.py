@@ -4,7 +4,7 @@ from typing import Any
 
 from service import problems
 from service.description.openapi import Answer, Json, Operation
-from service.rest.bodies import MERGE_PATCH_JSON
+from service.http.responses import MERGE_PATCH_JSON
 from service.tasks.paging import ListParameters
 from service.tasks.schemas import NewTask, TaskPatch, TaskReplacement
 

@@ -160,10 +160,10 @@ FAULTS: dict[str, Callable[[User], str]] = {
 def test_every_token_fault_is_the_same_401(service: Service, idle_user: User, name: str) -> None:
     token = FAULTS[name](idle_user)
     with client(service.url) as visitor:
-        without = visitor.get(idle_user.tasks)
+        garbage = visitor.get(idle_user.tasks, headers={"Authorization": "Bearer garbage"})
         response = visitor.get(idle_user.tasks, headers={"Authorization": f"Bearer {token}"})
     assert_problem(response, 401, "unauthorized")
-    assert comparable(response) == comparable(without)
+    assert comparable(response) == comparable(garbage)
     assert idle_user.list() == []
 
 
