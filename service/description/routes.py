@@ -8,7 +8,8 @@ from service import problems
 from service.description import page as docs_page
 from service.description.openapi import Answer, Operation
 from service.http.requests import Request
-from service.http.responses import READ, json_bytes
+from service.http.responses import READ
+from service.rest.conditional import conditional_json
 
 docs = Blueprint("docs")
 
@@ -42,7 +43,7 @@ async def root(_: Request) -> HTTPResponse:
 @docs.route("/openapi.json", methods=READ)
 async def openapi(request: Request) -> HTTPResponse:
     """Read this description of the API"""
-    return json_bytes(request.services[Description].document)
+    return conditional_json(request, request.services[Description].document, {"Cache-Control": "no-cache"})
 
 
 @docs.route("/docs", methods=READ)

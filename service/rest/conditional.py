@@ -1,10 +1,21 @@
-"""Conditional requests, RFC 9110 section 13: entity tags of tasks and lists."""
+"""Conditional requests, RFC 9110 section 13: entity tags, and what requests ask of them.
+
+There is no `Last-Modified`, as a task can change twice in a second. So `If-Modified-Since` and `If-Unmodified-Since`
+are ignored, which is what section 13.1 demands for what has no modification date.
+"""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import NamedTuple
 
+from sanic import HTTPResponse
 from sanic.compat import Header
+
+from service.http.requests import Request
+from service.http.responses import json_bytes, unchanged
+from service.problems import PreconditionFailed
 
 _TAG = re.compile(r'(?:^|,)\s*(W/)?("[\x21\x23-\x7e\x80-\xff]*")\s*(?=,|$)')
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -22,26 +33,67 @@ def body_tag(body: bytes) -> str:
     return f'"{sha256(body).hexdigest()[:32]}"'
 
 
-def matching_times(headers: Header) -> list[datetime] | None:
-    """The states of a task that `If-Match` allows: None for any (no header, or `*`), an empty list for none.
+class Preconditions(NamedTuple):
+    """The states of a task in which a request may change it, and those in which it may not; None for no condition."""
 
-    Comparison is strong, so weak tags never match.
-    """
-    field = _combined(headers, "if-match")
+    allowed: list[datetime] | None = None
+    refused: list[datetime] | None = None
+
+
+ANY_STATE = Preconditions()
+
+
+def preconditions(headers: Header) -> Preconditions:
+    """What `If-Match` and `If-None-Match` ask of a task that is about to be changed."""
+    if "if-match" not in headers and "if-none-match" not in headers:
+        return ANY_STATE
+    allowed, refused = _named_times(headers, "if-match"), _named_times(headers, "if-none-match")
+    if "if-none-match" in headers and refused is None:
+        allowed = []  # `*` stands for whatever state the task is in: there is none left
+    return Preconditions(allowed, refused)
+
+
+def _named_times(headers: Header, name: str) -> list[datetime] | None:
+    """None for any (no header, or `*`). `If-Match` compares strongly, so that weak tags name nothing."""
+    field = _combined(headers, name)
     if field is None or field.strip() == "*":
         return None
-    return [time for weak, tag in _TAG.findall(field) if not weak and (time := _time_of(tag)) is not None]
+    tags = [tag for weak, tag in _TAG.findall(field) if not weak or name != "if-match"]
+    return [time for tag in tags if (time := _time_of(tag)) is not None]
 
 
 def not_modified(headers: Header, tag: str) -> bool:
-    """Whether `If-None-Match` names this tag; comparison is weak."""
+    """Whether a read is answered with 304. Raises PreconditionFailed."""
+    if "if-match" in headers:
+        _check_match(headers, tag)
     field = headers.getone("if-none-match", None)
     if field is None:
         return False
     if field == tag:
         return True
-    field = _combined(headers, "if-none-match") or ""
+    field = _combined(headers, "if-none-match") or ""  # compares weakly
     return field.strip() == "*" or any(found == tag for _, found in _TAG.findall(field))
+
+
+def check(headers: Header, tag: str) -> None:
+    """Before a change of what has this tag. Raises PreconditionFailed."""
+    if not_modified(headers, tag):
+        raise PreconditionFailed(headers={"ETag": tag})
+
+
+def _check_match(headers: Header, tag: str) -> None:
+    field = _combined(headers, "if-match") or ""
+    if field.strip() != "*" and ("", tag) not in _TAG.findall(field):
+        raise PreconditionFailed(headers={"ETag": tag})
+
+
+def conditional_json(request: Request, body: bytes, headers: Mapping[str, str]) -> HTTPResponse:
+    """200 with a tag made of the body, or 304. Raises PreconditionFailed."""
+    tag = body_tag(body)
+    headers = {**headers, "ETag": tag}
+    if not_modified(request.headers, tag):
+        return unchanged(headers)
+    return json_bytes(body, headers=headers)
 
 
 def _combined(headers: Header, name: str) -> str | None:

@@ -23,7 +23,7 @@ WAIT_MS = 1000
 """How long a repeat waits for the first request to end before it is told 409."""
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_REPLAYED_HEADERS = ("etag", "location")
+_REPLAYED_HEADERS = ("etag", "location", "content-location")
 
 _BOUND = Statement("idempotency_bound", f"SET LOCAL lock_timeout = {WAIT_MS}")
 _CLAIM = Statement(
@@ -83,8 +83,9 @@ async def idempotent(request: Request, pool: Pool, user_id: UUID, work: Work) ->
 
 
 def _fingerprint(request: Request) -> str:
-    """What makes two requests the same one, in hex."""
-    parts = (request.method, request.path, ",".join(request.headers.getall("if-match", ())))
+    """What makes two requests the same one, in hex. Ids in paths are the same in either case."""
+    conditions = (*request.headers.getall("if-match", ()), *request.headers.getall("if-none-match", ()))
+    parts = (request.method, request.path.rstrip("/").lower(), ",".join(conditions))
     digest = hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape") + b"\n")
     digest.update(request.body)
     return digest.hexdigest()

@@ -10,8 +10,8 @@ from service.accounts.principal import owner_of_path, principal_of
 from service.database.pool import Executor, Pool
 from service.http.requests import Request
 from service.http.responses import OWN, READ, json_bytes, no_content, unchanged
-from service.rest.bodies import MERGE_PATCH, parse
-from service.rest.conditional import body_tag, matching_times, not_modified
+from service.rest.bodies import ACCEPT_MERGE_PATCH, parse
+from service.rest.conditional import body_tag, check, conditional_json, not_modified, preconditions
 from service.rest.idempotency import idempotent
 from service.tasks.paging import Cursors, parse_list_query
 from service.tasks.schemas import NewTask, Task, TaskPatch, TaskReplacement, json_array, parse_task_id
@@ -43,9 +43,10 @@ async def create_task(request: Request, user_id: str) -> HTTPResponse:
     body = parse(NewTask, request)
 
     async def create(executor: Executor) -> HTTPResponse:
+        if "if-match" in request.headers or "if-none-match" in request.headers:
+            check(request.headers, body_tag((await _page(request, executor))[0]))
         task = await _store(request, executor).create(body)
-        location = f"/api/{principal_of(request).path_id}/tasks/{task.id}"
-        return _answer(task, status=201, headers={"Location": location})
+        return _answer(task, status=201, headers={"Location": _path(request, task)})
 
     return await _idempotent(request, create)
 
@@ -53,10 +54,15 @@ async def create_task(request: Request, user_id: str) -> HTTPResponse:
 @tasks.route("", methods=READ)
 async def list_tasks(request: Request, user_id: str) -> HTTPResponse:
     """List tasks"""
+    return conditional_json(request, *await _page(request))
+
+
+async def _page(request: Request, executor: Executor | None = None) -> tuple[bytes, dict[str, str]]:
+    """The page that the request's query asks for, and its headers."""
     principal = principal_of(request)
     cursors = request.services[TaskServices].cursors
     query = cursors.resume(parse_list_query(request.query_string), principal.user_id)
-    store = _store(request)
+    store = _store(request, executor)
     page = await store.page(query)
     headers = dict(OWN)
     if len(page) > query.limit:
@@ -65,11 +71,7 @@ async def list_tasks(request: Request, user_id: str) -> HTTPResponse:
     if _wants_count(request):
         headers["X-Total-Count"] = str(await store.count(query))
         headers["Preference-Applied"] = "count=exact"
-    body = json_array(page)
-    headers["ETag"] = tag = body_tag(body)
-    if not_modified(request.headers, tag):
-        return unchanged(headers)
-    return json_bytes(body, headers=headers)
+    return json_array(page), headers
 
 
 @tasks.route("/<task_id:str>", methods=READ)
@@ -85,22 +87,19 @@ async def get_task(request: Request, user_id: str, task_id: str) -> HTTPResponse
 async def replace_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
     """Replace a task's title and description"""
     task = await _store(request).replace(
-        parse_task_id(task_id), parse(TaskReplacement, request), matching_times(request.headers)
+        parse_task_id(task_id), parse(TaskReplacement, request), preconditions(request.headers)
     )
-    return _answer(task)
+    return _changed(request, task)
 
 
 @tasks.patch("/<task_id:str>")
 async def patch_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
     """Change some fields of a task"""
-    number, body, allowed = (
-        parse_task_id(task_id),
-        parse(TaskPatch, request, MERGE_PATCH),
-        matching_times(request.headers),
-    )
+    number, body = parse_task_id(task_id), parse(TaskPatch, request, ACCEPT_MERGE_PATCH)
+    conditions = preconditions(request.headers)
 
     async def patch(executor: Executor) -> HTTPResponse:
-        return _answer(await _store(request, executor).patch(number, body, allowed))
+        return _changed(request, await _store(request, executor).patch(number, body, conditions))
 
     return await _idempotent(request, patch)
 
@@ -108,10 +107,10 @@ async def patch_task(request: Request, user_id: str, task_id: str) -> HTTPRespon
 @tasks.patch("/<task_id:str>/complete")
 async def toggle_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
     """Toggle whether a task is completed"""
-    number, allowed = parse_task_id(task_id), matching_times(request.headers)
+    number, conditions = parse_task_id(task_id), preconditions(request.headers)
 
     async def toggle(executor: Executor) -> HTTPResponse:
-        return _answer(await _store(request, executor).toggle(number, allowed))
+        return _changed(request, await _store(request, executor).toggle(number, conditions))
 
     return await _idempotent(request, toggle)
 
@@ -119,8 +118,17 @@ async def toggle_task(request: Request, user_id: str, task_id: str) -> HTTPRespo
 @tasks.delete("/<task_id:str>")
 async def delete_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
     """Delete a task"""
-    await _store(request).delete(parse_task_id(task_id), matching_times(request.headers))
+    await _store(request).delete(parse_task_id(task_id), preconditions(request.headers))
     return no_content()
+
+
+def _path(request: Request, task: Task) -> str:
+    return f"/api/{principal_of(request).path_id}/tasks/{task.id}"
+
+
+def _changed(request: Request, task: Task) -> HTTPResponse:
+    """The task as it is now. `Content-Location` says that the tag is this content's, not that of what was sent."""
+    return _answer(task, headers={"Content-Location": _path(request, task)})
 
 
 def _answer(task: Task, *, status: int = 200, headers: Mapping[str, str] = MappingProxyType({})) -> HTTPResponse:

@@ -1,6 +1,5 @@
 """The statements behind the task routes: one each, on a prepared plan, always within one user."""
 
-from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -8,7 +7,7 @@ import asyncpg
 from service.database.pool import Executor, Statement
 from service.identifiers import uuid7
 from service.problems import PreconditionFailed, TaskNotFound, Unauthorized
-from service.rest.conditional import task_tag
+from service.rest.conditional import Preconditions, task_tag
 from service.tasks.paging import TaskQuery
 from service.tasks.schemas import DOCUMENT, NewTask, Task, TaskPatch, TaskReplacement
 
@@ -18,8 +17,11 @@ FIELDS = f"{DOCUMENT} AS document, date_part('epoch', updated_at) AS updated_at"
 # Strictly later than before, even when two changes share a microsecond or the clock went back.
 _NEXT = "GREATEST(clock_timestamp(), updated_at + interval '1 microsecond')"
 
-# $1 id, $2 user, $3 the states that If-Match allows, NULL for any
-_MINE = "id = $1 AND user_id = $2 AND ($3::timestamptz[] IS NULL OR updated_at = ANY ($3))"
+# $1 id, $2 user, $3 the states that are allowed, $4 those that are not; NULL for no condition
+_MINE = (
+    "id = $1 AND user_id = $2 AND ($3::timestamptz[] IS NULL OR updated_at = ANY ($3))"
+    " AND ($4::timestamptz[] IS NULL OR updated_at <> ALL ($4))"
+)
 
 INSERT = Statement(
     "task_insert",
@@ -28,13 +30,13 @@ INSERT = Statement(
 SELECT = Statement("task_select", f"SELECT {FIELDS} FROM tasks WHERE id = $1 AND user_id = $2", reads=True)  # noqa: S608
 REPLACE = Statement(
     "task_replace",
-    f"UPDATE tasks SET title = $4, description = CASE WHEN $5 THEN $6 ELSE description END, updated_at = {_NEXT}"  # noqa: S608
+    f"UPDATE tasks SET title = $5, description = CASE WHEN $6 THEN $7 ELSE description END, updated_at = {_NEXT}"  # noqa: S608
     f" WHERE {_MINE} RETURNING {FIELDS}",
 )
 PATCH = Statement(
     "task_patch",
-    "UPDATE tasks SET title = COALESCE($4, title), description = CASE WHEN $5 THEN $6 ELSE description END,"  # noqa: S608
-    f" completed = COALESCE($7, completed), updated_at = {_NEXT} WHERE {_MINE} RETURNING {FIELDS}",
+    "UPDATE tasks SET title = COALESCE($5, title), description = CASE WHEN $6 THEN $7 ELSE description END,"  # noqa: S608
+    f" completed = COALESCE($8, completed), updated_at = {_NEXT} WHERE {_MINE} RETURNING {FIELDS}",
 )
 TOGGLE = Statement(
     "task_toggle",
@@ -79,19 +81,19 @@ class TaskStore:
         row = await self._db.fetchrow(statement, *arguments)
         return 0 if row is None else int(row[0])
 
-    # Raise PreconditionFailed when the task is in none of the states `allowed`; None allows any.
+    # Raise PreconditionFailed when the task is in a state that the conditions exclude.
 
-    async def replace(self, task_id: UUID, task: TaskReplacement, allowed: list[datetime] | None) -> Task:
+    async def replace(self, task_id: UUID, task: TaskReplacement, conditions: Preconditions) -> Task:
         described = "description" in task.model_fields_set
-        row = await self._write(REPLACE, task_id, allowed, task.title, described, task.description)
+        row = await self._write(REPLACE, task_id, conditions, task.title, described, task.description)
         return _task(task_id, row)
 
-    async def patch(self, task_id: UUID, patch: TaskPatch, allowed: list[datetime] | None) -> Task:
+    async def patch(self, task_id: UUID, patch: TaskPatch, conditions: Preconditions) -> Task:
         given = patch.model_fields_set
         row = await self._write(
             PATCH,
             task_id,
-            allowed,
+            conditions,
             patch.title if "title" in given else None,
             "description" in given,
             patch.description,
@@ -99,16 +101,16 @@ class TaskStore:
         )
         return _task(task_id, row)
 
-    async def toggle(self, task_id: UUID, allowed: list[datetime] | None) -> Task:
-        return _task(task_id, await self._write(TOGGLE, task_id, allowed))
+    async def toggle(self, task_id: UUID, conditions: Preconditions) -> Task:
+        return _task(task_id, await self._write(TOGGLE, task_id, conditions))
 
-    async def delete(self, task_id: UUID, allowed: list[datetime] | None) -> None:
-        await self._write(DELETE, task_id, allowed)
+    async def delete(self, task_id: UUID, conditions: Preconditions) -> None:
+        await self._write(DELETE, task_id, conditions)
 
     async def _write(
-        self, statement: Statement, task_id: UUID, allowed: list[datetime] | None, *values: object
+        self, statement: Statement, task_id: UUID, conditions: Preconditions, *values: object
     ) -> asyncpg.Record:
-        row = await self._db.fetchrow(statement, task_id, self._user_id, allowed, *values)
+        row = await self._db.fetchrow(statement, task_id, self._user_id, *conditions, *values)
         if row is not None:
             return row
         current = await self.get(task_id)

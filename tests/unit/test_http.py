@@ -14,7 +14,7 @@ from service.http.requests import Request
 from service.http.responses import problem_response
 from service.problems import Invalid, NotJson, Problem, Unexpected, UnsupportedMediaType
 from service.rest.bodies import Body, parse
-from service.rest.conditional import body_tag, matching_times, not_modified, task_tag
+from service.rest.conditional import body_tag, not_modified, preconditions, task_tag
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -29,7 +29,7 @@ def headers(*values: str, name: str) -> Header:
 def test_a_tag_names_one_microsecond() -> None:
     assert TAG == task_tag(NOW.astimezone().timestamp()) != task_tag((NOW + timedelta(microseconds=1)).timestamp())
     assert body_tag(b"a") != body_tag(b"b")
-    assert matching_times(headers(TAG, name="if-match")) == [NOW]
+    assert preconditions(headers(TAG, name="if-match")).allowed == [NOW]
 
 
 @pytest.mark.parametrize("year", [1970, 2026, 2241])
@@ -37,7 +37,7 @@ def test_no_microsecond_is_lost_on_the_way_to_a_tag_and_back(year: int) -> None:
     for microsecond in (0, 1, 2, 499_999, 500_000, 999_998, 999_999):
         time = datetime(year, 12, 31, 23, 59, 59, microsecond, tzinfo=UTC)
         seconds = float(f"{(time - EPOCH) // MICROSECOND}e-6")  # as PostgreSQL gives them
-        assert matching_times(headers(task_tag(seconds), name="if-match")) == [time]
+        assert preconditions(headers(task_tag(seconds), name="if-match")).allowed == [time]
 
 
 @pytest.mark.parametrize(
@@ -61,12 +61,12 @@ def test_no_microsecond_is_lost_on_the_way_to_a_tag_and_back(year: int) -> None:
     ],
 )
 def test_if_match_allows_what_it_names(field: str, times: list[datetime] | None) -> None:
-    assert matching_times(headers(field, name="if-match")) == times
+    assert preconditions(headers(field, name="if-match")) == (times, None)
 
 
 def test_no_if_match_allows_anything() -> None:
-    assert matching_times(Header([])) is None
-    assert matching_times(headers('"x"', TAG, name="if-match")) == [NOW]
+    assert preconditions(Header([])) == (None, None)
+    assert preconditions(headers('"x"', TAG, name="if-match")) == ([NOW], None)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +151,8 @@ class Note(Body):
 
 
 class FakeRequest:
+    method = "POST"
+
     def __init__(self, body: bytes, **fields: str) -> None:
         named = {name.replace("_", "-"): value for name, value in fields.items()}
         self.headers = Header({"content-type": "application/json", **named})
