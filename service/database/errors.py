@@ -40,8 +40,7 @@ BY_SQLSTATE: dict[str, type[Problem]] = {
 READ_ONLY = "25006"
 
 # The statement was refused or rolled back and nothing of it remains: running it again is safe.
-ROLLED_BACK = frozenset({"55P03", "40P01", "40001"})
-NOTHING_DONE = ROLLED_BACK | {READ_ONLY}
+NOTHING_DONE = frozenset({"55P03", "40P01", "40001", READ_ONLY})
 
 DATA_EXCEPTION = "22"
 

@@ -18,6 +18,7 @@ from tortoise import Tortoise
 from service.database import errors
 from service.database.orm import APP, migration_config, orm_config
 from service.database.pool import Pool
+from service.problems import DatabaseBusy
 
 if TYPE_CHECKING:
     from aerich import Command
@@ -226,7 +227,7 @@ async def _patiently(step: Callable[[], Awaitable[object]]) -> None:
         try:
             await step()
         except Exception as error:
-            if errors.sqlstate(errors.cause_of(error)) not in errors.ROLLED_BACK:
+            if not isinstance(errors.translate(error), DatabaseBusy):
                 raise
             if attempt == TABLE_LOCK_TRIES:
                 raise MigrationError(

@@ -1,16 +1,20 @@
-"""Tortoise ORM on the service's own pool: one place then bounds, counts and times every connection."""
+"""Tortoise ORM on the service's own pool: one place then bounds, counts and times every connection.
 
-from collections.abc import Callable
+What is used of Tortoise's private parts stands here and nowhere else.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from time import monotonic
-from types import TracebackType
 from typing import Any
 
 from prometheus_client import CollectorRegistry
+from tortoise import BaseDBAsyncClient
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.connection import get_connections
 
 from service.background import Background
-from service.database.pool import Connection, Lease, Pool, PoolOptions
+from service.database.pool import Connection, Executor, Pool, PoolOptions, Transaction
 from service.database.url import database_dsn
 from service.telemetry.metrics import BackgroundMetrics, DatabaseMetrics
 
@@ -25,9 +29,11 @@ OPERATION = "orm"
 MIGRATION_LOCK_TIMEOUT_MS = 200
 """How long a migration's statement waits for a table lock: everyone who comes after it waits as long."""
 
+CONNECTION = "default"
+
 
 class PooledClient(AsyncpgDBClient):
-    """Takes its connections from a `Pool`, and opens transactions that survive cancellation in any await."""
+    """Takes its connections from a `Pool`, each for one statement."""
 
     async def create_connection(self, with_db: bool) -> None:  # noqa: ARG002, FBT001  Tortoise's signature
         self._pool = self.extra["pool"]()
@@ -37,22 +43,67 @@ class PooledClient(AsyncpgDBClient):
         if pool is not None and self.extra.get("owns_pool"):
             await pool.close()
 
-    def acquire_connection(self) -> "_OrmLease":  # type: ignore[override]  # used only as `async with`
-        return _OrmLease(self)
+    @asynccontextmanager
+    async def acquire_connection(self) -> AsyncIterator[Connection]:  # type: ignore[override]  # used only as `async with`
+        async with (await self.pool()).lease() as connection:
+            lent_at = monotonic()
+            try:
+                yield connection
+            finally:
+                self._pool.observe(OPERATION, monotonic() - lent_at)  # type: ignore[union-attr]  # ours, and there
 
-    def _in_transaction(self) -> "_OrmTransaction":  # type: ignore[override]
-        return _OrmTransaction(self)
+    def _in_transaction(self) -> "AbstractAsyncContextManager[BoundClient]":  # type: ignore[override]  # used only as `async with`
+        return _transaction(self)
+
+    async def pool(self) -> Pool:
+        if self._pool is None:
+            await self.create_connection(with_db=True)
+        pool: Pool = self._pool  # type: ignore[assignment]  # Tortoise's own has another kind
+        return pool
+
+
+class BoundClient(TransactionWrapper):
+    """Runs the ORM's statements in one open `Transaction`, and leaves its end to whoever began it."""
+
+    def __init__(self, parent: AsyncpgDBClient, transaction: Transaction) -> None:
+        super().__init__(parent)
+        self._open = transaction
+
+    def acquire_connection(self) -> AbstractAsyncContextManager[Connection]:  # type: ignore[override]  # used only as `async with`
+        return self._open.lease(OPERATION)
+
+    @asynccontextmanager
+    async def _in_transaction(self) -> "AsyncIterator[BoundClient]":  # type: ignore[override]  # used only as `async with`
+        yield self
 
 
 client_class = PooledClient
+
+
+def orm_on(executor: Executor) -> BaseDBAsyncClient:
+    """What a query's `using_db` takes, so that it runs there and nowhere else."""
+    client: AsyncpgDBClient = get_connections().get(CONNECTION)  # type: ignore[assignment]  # as in `orm_config`
+    return BoundClient(client, executor) if isinstance(executor, Transaction) else client
+
+
+@asynccontextmanager
+async def _transaction(client: PooledClient) -> AsyncIterator[BoundClient]:
+    """Tortoise's `in_transaction()`, for Aerich: the models' statements inside the block find it by themselves."""
+    async with (await client.pool()).transaction() as transaction:
+        bound = BoundClient(client, transaction)
+        token = get_connections().set(client.connection_name, bound)
+        try:
+            yield bound
+        finally:
+            get_connections().reset(token)
 
 
 def orm_config(pool: Callable[[], Pool], *, owns_pool: bool = False, migrates: bool = False) -> dict[str, Any]:
     """What `Tortoise.init` takes; `pool` is called when the first connection is needed."""
     models = [*MODELS, *AERICHS_MODELS] if migrates else MODELS
     return {
-        "connections": {"default": {"engine": __name__, "credentials": {"pool": pool, "owns_pool": owns_pool}}},
-        "apps": {APP: {"models": models, "default_connection": "default"}},
+        "connections": {CONNECTION: {"engine": __name__, "credentials": {"pool": pool, "owns_pool": owns_pool}}},
+        "apps": {APP: {"models": models, "default_connection": CONNECTION}},
         "use_tz": True,
         "timezone": "UTC",
     }
@@ -85,61 +136,3 @@ def __getattr__(name: str) -> Any:
     if name == "TORTOISE_ORM":
         return migration_config()
     raise AttributeError(name)
-
-
-class _OrmLease:
-    """A `Lease` on the client's pool, in the form that Tortoise's executor expects."""
-
-    __slots__ = ("_client", "_lease", "_lent_at")
-
-    def __init__(self, client: PooledClient) -> None:
-        self._client = client
-
-    async def __aenter__(self) -> Connection:
-        if self._client._pool is None:  # noqa: SLF001  Tortoise's own wrapper does the same
-            await self._client.create_connection(with_db=True)
-        self._lease: Lease = self._client._pool.lease()  # type: ignore[union-attr]  # noqa: SLF001  it has one now
-        connection: Connection = await self._lease.__aenter__()
-        self._lent_at = monotonic()
-        return connection
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client._pool.observe(OPERATION, monotonic() - self._lent_at)  # type: ignore[union-attr]  # noqa: SLF001  as above
-        await self._lease.__aexit__(kind, error, trace)
-
-
-class _OrmTransaction:
-    """Tortoise's `in_transaction()`. Its own version loses the connection when BEGIN is cancelled."""
-
-    __slots__ = ("_client", "_lease", "_token", "_wrapper")
-
-    def __init__(self, client: PooledClient) -> None:
-        self._client = client
-        self._lease = _OrmLease(client)
-
-    async def __aenter__(self) -> TransactionWrapper:
-        self._wrapper = TransactionWrapper(self._client)
-        self._wrapper._connection = await self._lease.__aenter__()  # noqa: SLF001
-        try:
-            await self._wrapper.begin()
-        except BaseException as error:
-            await self._lease.__aexit__(type(error), error, error.__traceback__)
-            raise
-        self._token = get_connections().set(self._client.connection_name, self._wrapper)
-        return self._wrapper
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        failure = error
-        try:
-            if not self._wrapper._finalized:  # noqa: SLF001
-                await (self._wrapper.commit() if error is None else self._wrapper.rollback())
-        except BaseException as late:
-            failure = late
-            raise
-        finally:
-            get_connections().reset(self._token)
-            await self._lease.__aexit__(type(failure) if failure else None, failure, trace)

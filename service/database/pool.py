@@ -8,7 +8,7 @@ back for a connection whose caller was cancelled in mid-statement). The ORM and 
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
@@ -45,6 +45,9 @@ class Executor(Protocol):
 
     async def fetchrow(self, statement: Statement, *args: object) -> asyncpg.Record | None: ...
 
+    def transaction(self) -> AbstractAsyncContextManager["Transaction"]:
+        """One transaction for the whole block: a new one of the pool's, or the one that is open already."""
+
 
 class Pool(Lender):
     def lease(self) -> "Lease":
@@ -54,12 +57,15 @@ class Pool(Lender):
     async def transaction(self) -> AsyncIterator["Transaction"]:
         """A transaction that ends with the block: committed, or rolled back on any exception.
 
+        Each of its statements sees what was committed before it began, whatever the database's default isolation: what
+        is read under a lock is then no older than the lock.
+
         Raises a `Problem` for every fault of the database, and the driver's error for a constraint. Nobody waits for
         the rollback: the pool does it apart, before it lends the connection again.
         """
         try:
             async with self.lease() as connection:
-                transaction = connection.transaction()
+                transaction = connection.transaction(isolation="read_committed")
                 await transaction.start()
                 yield Transaction(connection, self)
                 await transaction.commit()
@@ -114,6 +120,20 @@ class Transaction:
     def __init__(self, connection: Connection, pool: Pool) -> None:
         self._connection = connection
         self._pool = pool
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Transaction"]:
+        """The one that is open: an error in the block ends all of it, since there is no savepoint to go back to."""
+        yield self
+
+    @asynccontextmanager
+    async def lease(self, operation: str) -> AsyncIterator[Connection]:
+        """Its connection for one statement, which is timed as `operation`."""
+        started_at = monotonic()
+        try:
+            yield self._connection
+        finally:
+            self._pool.observe(operation, monotonic() - started_at)
 
     async def fetch(self, statement: Statement, *args: object) -> list[asyncpg.Record]:
         started_at = monotonic()
