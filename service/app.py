@@ -115,7 +115,11 @@ def create_app(settings: Settings) -> App:
 
 
 def _accounts(settings: Settings, pool: Pool, metrics: Metrics) -> AccountServices:
-    store = AccountStore(pool, refresh_ttl_seconds=settings.jwt_refresh_ttl_seconds)
+    store = AccountStore(
+        pool,
+        refresh_ttl_seconds=settings.jwt_refresh_ttl_seconds,
+        refresh_leeway_seconds=settings.jwt_refresh_leeway_seconds,
+    )
     tokens = AccessTokens(
         keys=settings.signing_keys,
         issuer=settings.jwt_issuer,

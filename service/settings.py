@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     jwt_audience: str = "tasks-service"
     jwt_access_ttl_seconds: int = Field(900, ge=1, le=86_400)
     jwt_refresh_ttl_seconds: int = Field(2_592_000, ge=1, le=31_536_000)
+    jwt_refresh_leeway_seconds: int = Field(30, ge=0, le=3600)
     oidc_issuer: str | None = Field(None, pattern=r"^https?://[^\s/]+")
 
     host: str = "0.0.0.0"  # noqa: S104  a pod listens on all of its addresses

@@ -1,5 +1,7 @@
 """The tables of users and their sessions. A model's docstring would become a comment in the database, hence the `#`."""
 
+from uuid import UUID
+
 from tortoise import fields
 from tortoise.contrib.postgres.fields import ArrayField
 from tortoise.models import Model
@@ -34,6 +36,8 @@ class RefreshToken(Model):
     created_at = fields.DatetimeField(auto_now_add=True)
     expires_at = fields.DatetimeField(db_index=True)
     used_at = fields.DatetimeField(null=True)
+
+    user_id: UUID
 
     class Meta:
         table = "refresh_tokens"

@@ -76,7 +76,11 @@ OPERATIONS = (
         "/api/auth/refresh",
         "refresh",
         "Prolong a session: a new access token, and a new refresh token in place of this one",
-        description="A refresh token works once. One that comes back ends its whole session.",
+        description=(
+            "Each refresh token replaces the one before. Within 30 s (the service's setting) of its first use a token"
+            " gives another one of the same session, for two tabs or after an answer that got lost; later it ends its"
+            " whole session."
+        ),
         body=Refresh,
         body_example={"refresh_token": _SESSION["refresh_token"]},
         answers=(_session(200, "The session goes on"),),

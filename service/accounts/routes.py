@@ -1,5 +1,8 @@
 """The account routes: parse, call, render."""
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
 from uuid import UUID
 
 from sanic import Blueprint, HTTPResponse
@@ -9,7 +12,7 @@ from service.accounts.model import User
 from service.accounts.principal import authenticate, principal_of
 from service.accounts.schemas import Login, NewPassword, Refresh, SessionOut, Signup, UserOut, account_email
 from service.accounts.services import services_of
-from service.accounts.store import RefreshTokenReused, Session
+from service.accounts.store import PasswordChanged, RefreshTokenReused, Session
 from service.http.requests import Request
 from service.http.responses import NO_STORE, READ, json_model, json_value, no_content
 from service.problems import BadCredentials, Unauthorized
@@ -20,6 +23,11 @@ account = Blueprint("account", url_prefix="/api/auth")
 account.on_request(authenticate)
 well_known = Blueprint("well_known", url_prefix="/.well-known")
 
+PASSWORD_TRIES = 3
+"""A login may find that another one has just renewed the same password's hash, once in the life of its parameters."""
+
+T = TypeVar("T")
+
 
 @sessions.post("/signup")
 async def signup(request: Request) -> HTTPResponse:
@@ -27,8 +35,8 @@ async def signup(request: Request) -> HTTPResponse:
     body = parse(Signup, request)
     services = services_of(request)
     await services.limits.attempt(services.signup_limit, client_address(request))
-    user = await services.store.create_user(body.email, await services.passwords.hash(body.password), body.name)
-    return _session(request, user, await services.store.begin_session(user.id), status=201)
+    password_hash = await services.passwords.hash(body.password)
+    return _answer(request, await services.store.sign_up(body.email, password_hash, body.name), status=201)
 
 
 @sessions.post("/login")
@@ -41,12 +49,17 @@ async def login(request: Request) -> HTTPResponse:
         await services.limits.attempt(services.login_limit, email or body.email, address),
         await services.limits.attempt(services.login_address_limit, address),
     ]
-    user: User | None = None if email is None else await services.store.user_by_email(email)
-    await _check_password(request, user, body.password, attempts)
-    assert user is not None  # noqa: S101  nobody's password was just found wrong
-    if services.passwords.outdated(user.password_hash):
-        await services.store.set_password_hash(user.id, await services.passwords.hash(body.password))
-    return announce(_session(request, user, await services.store.begin_session(user.id)), attempts[0])
+
+    async def find() -> User | None:
+        return None if email is None else await services.store.user_by_email(email)
+
+    async def begin(user: User) -> Session:
+        outdated = services.passwords.outdated(user.password_hash)
+        new_hash = await services.passwords.hash(body.password) if outdated else None
+        return await services.store.log_in(user, new_hash=new_hash)
+
+    session = await _with_password(request, body.password, attempts, find, begin)
+    return announce(_answer(request, session), attempts[0])
 
 
 @sessions.post("/refresh")
@@ -54,11 +67,10 @@ async def refresh(request: Request) -> HTTPResponse:
     """Prolong a session: a new access token, and a new refresh token in place of this one"""
     services = services_of(request)
     try:
-        session = await services.store.rotate(parse(Refresh, request).refresh_token)
+        return _answer(request, await services.store.rotate(parse(Refresh, request).refresh_token))
     except RefreshTokenReused:
         services.auth_failures.labels("refresh_reuse").inc()
         raise
-    return _session(request, await _user(request, session.user_id), session)
 
 
 @sessions.post("/logout")
@@ -80,18 +92,23 @@ async def change_password(request: Request) -> HTTPResponse:
     body = parse(NewPassword, request)
     services = services_of(request)
     principal = principal_of(request)
-    user = await _user(request, principal.user_id)
-    attempt = await services.limits.attempt(services.login_limit, str(user.id), client_address(request))
-    await _check_password(request, user, body.current_password, [attempt])
-    await services.store.change_password(user.id, await services.passwords.hash(body.new_password), principal.session)
+    attempt = await services.limits.attempt(services.login_limit, str(principal.user_id), client_address(request))
+
+    async def find() -> User:
+        return await _user(request, principal.user_id)
+
+    async def change(user: User) -> None:
+        new_hash = await services.passwords.hash(body.new_password)
+        await services.store.change_password(user, new_hash, keep=principal.session)
+
+    await _with_password(request, body.current_password, [attempt], find, change)
     return no_content()
 
 
 @account.delete("/me")
 async def delete_account(request: Request) -> HTTPResponse:
     """Delete one's account and all its tasks"""
-    if not await services_of(request).store.delete_user(principal_of(request).user_id):
-        raise Unauthorized
+    await services_of(request).store.delete_user(principal_of(request).user_id)
     return no_content()
 
 
@@ -101,14 +118,30 @@ async def jwks(request: Request) -> HTTPResponse:
     return json_value(services_of(request).tokens.jwks(), headers={"Cache-Control": "public, max-age=300"})
 
 
-async def _check_password(request: Request, user: User | None, password: str, attempts: list[Attempt]) -> None:
-    """Raises BadCredentials, after the same time and with the same answer whether there is such a user or not."""
+async def _with_password(
+    request: Request,
+    password: str,
+    attempts: list[Attempt],
+    find: Callable[[], Awaitable[User | None]],
+    work: Callable[[User], Awaitable[T]],
+) -> T:
+    """Do the work for the user whose password this is.
+
+    Raises BadCredentials, after the same time and with the same answer whether there is such a user or not. Verifying
+    takes 20 ms, too long for a transaction: when the work finds that the password has changed meanwhile, the new one
+    counts.
+    """
     services = services_of(request)
-    if not await services.passwords.matches(password, user.password_hash if user else None):
-        services.auth_failures.labels("bad_credentials").inc()
-        raise BadCredentials(headers=attempts[0].headers())
-    for attempt in attempts:
-        await services.limits.forgive(attempt)
+    for _ in range(PASSWORD_TRIES):
+        user = await find()
+        if not await services.passwords.matches(password, user.password_hash if user else None) or user is None:
+            break
+        for attempt in attempts:
+            await services.limits.forgive(attempt)
+        with suppress(PasswordChanged):
+            return await work(user)
+    services.auth_failures.labels("bad_credentials").inc()
+    raise BadCredentials(headers=attempts[0].headers())
 
 
 async def _user(request: Request, user_id: UUID) -> User:
@@ -122,11 +155,11 @@ def _user_out(user: User) -> UserOut:
     return UserOut(id=user.id, email=user.email, name=user.name, created_at=user.created_at)
 
 
-def _session(request: Request, user: User, session: Session, status: int = 200) -> HTTPResponse:
+def _answer(request: Request, session: Session, status: int = 200) -> HTTPResponse:
     tokens = services_of(request).tokens
     document = SessionOut(
-        user=_user_out(user),
-        access_token=tokens.issue(user.id, session.family),
+        user=_user_out(session.user),
+        access_token=tokens.issue(session.user.id, session.family),
         expires_in=tokens.ttl_seconds,
         refresh_token=session.refresh_token,
     )

@@ -6,33 +6,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-import asyncpg
+from tortoise import BaseDBAsyncClient
 from tortoise.exceptions import IntegrityError
+from tortoise.expressions import RawSQL
+from tortoise.queryset import QuerySet
 
 from service.accounts.model import EMAIL_MAX, NAME_MAX, RefreshToken, User
 from service.database.errors import translating
-from service.database.pool import Pool, Statement, Transaction
+from service.database.orm import orm_on
+from service.database.pool import Executor, Statement
 from service.identifiers import uuid7
 from service.problems import BadRefreshToken, EmailTaken, Unauthorized
 
-_SET_PASSWORD = Statement("password_set", "UPDATE users SET password_hash = $2 WHERE id = $1")
-_END_OTHERS = Statement(
-    "session_end_others", "DELETE FROM refresh_tokens WHERE user_id = $1 AND family IS DISTINCT FROM $2"
-)
-_ADD_TOKEN = Statement(
-    "session_add_token",
-    "INSERT INTO refresh_tokens (id, user_id, family, token_hash, expires_at) VALUES ($1, $2, $3, $4, $5)",
-)
-_USE_TOKEN = Statement(
-    "session_use_token",
-    "UPDATE refresh_tokens SET used_at = now() WHERE token_hash = $1 AND used_at IS NULL AND expires_at > now()"
-    " RETURNING user_id, family",
-)
-_END_REUSED = Statement(
-    "session_end_reused",
-    "DELETE FROM refresh_tokens WHERE family ="
-    " (SELECT family FROM refresh_tokens WHERE token_hash = $1 AND used_at IS NOT NULL) RETURNING id",
-)
 _FIND_IDENTITY = Statement(
     "identity_find", "SELECT user_id FROM external_identities WHERE issuer = $1 AND subject = $2", reads=True
 )
@@ -47,16 +32,28 @@ _ADD_IDENTITY = Statement(
 _DROP_USER = Statement("identity_drop_user", "DELETE FROM users WHERE id = $1")
 PURGE = Statement(
     "session_purge",
-    "DELETE FROM refresh_tokens WHERE id IN (SELECT id FROM refresh_tokens WHERE expires_at < now() LIMIT 1000)"
-    " RETURNING id",
+    "DELETE FROM refresh_tokens WHERE id IN (SELECT id FROM refresh_tokens WHERE expires_at < now() LIMIT 1000"
+    " FOR UPDATE SKIP LOCKED) RETURNING id",
 )
+
+
+NOW = RawSQL("now()")
+CLOCK = "clock_timestamp()"
+"""Of the database, read by each statement anew: `now()` is when the transaction began, before it waited for a lock."""
+
+UNUSED_MAX = 100
+"""Refresh tokens of one session that can be used; of more, the oldest ones end.
+
+Two tabs that always refresh together leave an unused one behind each time: with access tokens of fifteen minutes, a tab
+can sleep for a day before the others' leftovers have pushed out the token that it still has.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
     """A session just begun or prolonged. `refresh_token` exists nowhere but here: the database has its hash."""
 
-    user_id: UUID
+    user: User
     family: UUID
     refresh_token: str
 
@@ -65,57 +62,84 @@ class RefreshTokenReused(BadRefreshToken):
     """A token that was rotated away came back: somebody holds a copy, and the whole family ends."""
 
 
-class AccountStore:
-    def __init__(self, pool: Pool, *, refresh_ttl_seconds: int) -> None:
-        self._pool = pool
-        self._ttl = timedelta(seconds=refresh_ttl_seconds)
+class PasswordChanged(Exception):
+    """The password that was verified is not the account's any more, or the account is gone."""
 
-    @translating
-    async def create_user(self, email: str, password_hash: str, name: str | None) -> User:
-        """Raises EmailTaken."""
-        try:
-            return await User.create(email=email, password_hash=password_hash, name=name)
-        except IntegrityError as error:
-            raise EmailTaken from error
+
+class AccountStore:
+    """Each method that changes something is one transaction, which locks the user's row before it reads what it needs.
+
+    So whatever ends sessions and whatever makes them come one after the other, and none deadlocks with another.
+    """
+
+    def __init__(self, db: Executor, *, refresh_ttl_seconds: int, refresh_leeway_seconds: int) -> None:
+        self._db = db
+        self._ttl = timedelta(seconds=refresh_ttl_seconds)
+        self._leeway_began = RawSQL(f"{CLOCK} - interval '{refresh_leeway_seconds} seconds'")
 
     @translating
     async def user_by_email(self, email: str) -> User | None:
         if len(email) > EMAIL_MAX or "\0" in email:
             return None  # no row can hold it, and the ORM or the database would say so less kindly
-        return await User.get_or_none(email=email)
+        return await User.get_or_none(using_db=orm_on(self._db), email=email)
 
     @translating
     async def user(self, user_id: UUID) -> User | None:
-        return await User.get_or_none(id=user_id)
+        return await User.get_or_none(using_db=orm_on(self._db), id=user_id)
 
-    @translating
-    async def delete_user(self, user_id: UUID) -> bool:
-        """The account, its sessions and its tasks; False when it was gone already."""
-        return await User.filter(id=user_id).delete() > 0
+    async def sign_up(self, email: str, password_hash: str, name: str | None) -> Session:
+        """Raises EmailTaken."""
+        async with self._db.transaction() as transaction:
+            orm = orm_on(transaction)
+            try:
+                user = await User.create(using_db=orm, email=email, password_hash=password_hash, name=name)
+            except IntegrityError as error:
+                raise EmailTaken from error
+            return await self._add_token(orm, user, uuid7())
 
-    @translating
-    async def set_password_hash(self, user_id: UUID, password_hash: str) -> None:
-        await User.filter(id=user_id).update(password_hash=password_hash)
+    async def log_in(self, verified: User, *, new_hash: str | None = None) -> Session:
+        """Begin a session; `new_hash` is of the same password, with the parameters of today. Raises PasswordChanged."""
+        async with self._db.transaction() as transaction:
+            orm = orm_on(transaction)
+            user = await _lock_verified(orm, verified)
+            if new_hash is not None:
+                await User.filter(id=user.id).using_db(orm).update(password_hash=new_hash)
+            return await self._add_token(orm, user, uuid7())
 
-    async def change_password(self, user_id: UUID, password_hash: str, keep: UUID | None) -> None:
-        """Also ends every session but the family `keep`."""
-        async with self._pool.transaction() as transaction:
-            await transaction.fetch(_SET_PASSWORD, user_id, password_hash)
-            await transaction.fetch(_END_OTHERS, user_id, keep)
-
-    async def begin_session(self, user_id: UUID) -> Session:
-        async with self._pool.transaction() as transaction:
-            return await self._add_token(transaction, user_id, uuid7())
+    async def change_password(self, verified: User, new_hash: str, keep: UUID | None) -> None:
+        """Also ends every session but the family `keep`. Raises PasswordChanged."""
+        async with self._db.transaction() as transaction:
+            orm = orm_on(transaction)
+            user = await _lock_verified(orm, verified)
+            await User.filter(id=user.id).using_db(orm).update(password_hash=new_hash)
+            others = _usable(orm, user_id=user.id)
+            await (others if keep is None else others.exclude(family=keep)).delete()
 
     async def rotate(self, refresh_token: str) -> Session:
-        """Raises BadRefreshToken; for one that was used before, RefreshTokenReused, and its family is gone."""
-        hashed = _hash(refresh_token)
-        async with self._pool.transaction() as transaction:
-            used = await transaction.fetchrow(_USE_TOKEN, hashed)
-            if used is not None:
-                return await self._add_token(transaction, used["user_id"], used["family"])
-            ended = await transaction.fetch(_END_REUSED, hashed)
+        """Raises BadRefreshToken; RefreshTokenReused for one whose leeway is over, and its whole family has ended."""
+        async with self._db.transaction() as transaction:
+            orm = orm_on(transaction)
+            user, token = await _lock_owner(orm, refresh_token)
+            if user is None or token is None:
+                raise BadRefreshToken
+            if await self._use(orm, token):
+                return await self._add_token(orm, user, token.family)
+            ended = await _usable(orm, family=token.family).delete()
         raise RefreshTokenReused if ended else BadRefreshToken
+
+    async def end_session(self, refresh_token: str) -> None:
+        """The whole family of the token; nothing happens for an unknown one."""
+        async with self._db.transaction() as transaction:
+            orm = orm_on(transaction)
+            _, token = await _lock_owner(orm, refresh_token)
+            if token is not None:
+                await _usable(orm, family=token.family).delete()
+
+    async def delete_user(self, user_id: UUID) -> None:
+        """The account, its sessions and its tasks. Raises Unauthorized when it was gone already."""
+        async with self._db.transaction() as transaction:
+            if not await User.filter(id=user_id).using_db(orm_on(transaction)).delete():
+                raise Unauthorized
 
     async def external_user(self, issuer: str, subject: str, email: object, name: object) -> UUID:
         """The user behind an external identity, made on first sight.
@@ -123,14 +147,14 @@ class AccountStore:
         An email that another account has is not taken over, nor does it lead into that account: whoever runs the issuer
         could claim anybody's.
         """
-        found = await self._pool.fetchrow(_FIND_IDENTITY, issuer, subject)
+        found = await self._db.fetchrow(_FIND_IDENTITY, issuer, subject)
         if found is not None:
             return UUID(int=found["user_id"].int)
         user_id = uuid7()
         nowhere = f"{user_id}@external.invalid"
         address = email.lower() if isinstance(email, str) and len(email) <= EMAIL_MAX and "\0" not in email else nowhere
         label = name if isinstance(name, str) and 0 < len(name) <= NAME_MAX and "\0" not in name else None
-        async with self._pool.transaction() as transaction:
+        async with self._db.transaction() as transaction:
             made = await transaction.fetch(_ADD_EXTERNAL_USER, user_id, address, label)
             if not made:
                 await transaction.fetch(_ADD_EXTERNAL_USER, user_id, nowhere, label)
@@ -141,21 +165,53 @@ class AccountStore:
                 await transaction.fetch(_DROP_USER, user_id)
         return UUID(int=identity["user_id"].int)
 
-    @translating
-    async def end_session(self, refresh_token: str) -> None:
-        """The whole family of the token; nothing happens for an unknown one."""
-        token = await RefreshToken.get_or_none(token_hash=_hash(refresh_token))
-        if token is not None:
-            await RefreshToken.filter(family=token.family).delete()
+    async def _use(self, orm: BaseDBAsyncClient, token: RefreshToken) -> bool:
+        """Whether the token may have a successor, be it the first or, within the leeway, one more."""
+        itself = RefreshToken.filter(id=token.id).using_db(orm)
+        if token.used_at is None:
+            return await itself.update(used_at=RawSQL(CLOCK)) > 0
+        # The leeway runs from the first use: whoever repeats the token does not extend it.
+        if not await itself.filter(used_at__gt=self._leeway_began).exists():
+            return False
+        # A family lives as long as one of its tokens can be used: what ends it need not find those that were used.
+        usable = await _usable(orm, family=token.family).order_by("-created_at").values_list("id", flat=True)
+        await RefreshToken.filter(id__in=usable[UNUSED_MAX - 1 :]).using_db(orm).delete()
+        return len(usable) > 0
 
-    async def _add_token(self, transaction: Transaction, user_id: UUID, family: UUID) -> Session:
+    async def _add_token(self, orm: BaseDBAsyncClient, user: User, family: UUID) -> Session:
         token = secrets.token_urlsafe(32)
         expires_at = datetime.now(UTC) + self._ttl
-        try:
-            await transaction.fetch(_ADD_TOKEN, uuid7(), user_id, family, _hash(token), expires_at)
-        except asyncpg.ForeignKeyViolationError as error:
-            raise Unauthorized from error  # the account was deleted in this very moment
-        return Session(user_id, family, token)
+        await RefreshToken.create(
+            using_db=orm, user_id=user.id, family=family, token_hash=_hash(token), expires_at=expires_at
+        )
+        return Session(user, family, token)
+
+
+def _usable(orm: BaseDBAsyncClient, **whose: UUID) -> QuerySet[RefreshToken]:
+    return RefreshToken.filter(**whose, used_at=None, expires_at__gt=NOW).using_db(orm)
+
+
+async def _lock(orm: BaseDBAsyncClient, user_id: UUID) -> User | None:
+    """The user's row, which then stays as it is until the transaction ends; what refers to it can go on being added."""
+    return await User.filter(id=user_id).using_db(orm).select_for_update(no_key=True).get_or_none()
+
+
+async def _lock_verified(orm: BaseDBAsyncClient, verified: User) -> User:
+    """Raises PasswordChanged."""
+    user = await _lock(orm, verified.id)
+    if user is None or user.password_hash != verified.password_hash:
+        raise PasswordChanged
+    return user
+
+
+async def _lock_owner(orm: BaseDBAsyncClient, refresh_token: str) -> tuple[User | None, RefreshToken | None]:
+    """The token and its user, read under the user's lock: before it, one can only find out whose row to lock."""
+    hashed = _hash(refresh_token)
+    found = await RefreshToken.get_or_none(using_db=orm, token_hash=hashed)
+    user = None if found is None else await _lock(orm, found.user_id)
+    if user is None:
+        return None, None
+    return user, await RefreshToken.get_or_none(using_db=orm, token_hash=hashed, expires_at__gt=NOW)
 
 
 def _hash(token: str) -> str:

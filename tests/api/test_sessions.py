@@ -1,6 +1,7 @@
 """Refresh tokens: rotation, reuse, logout, and what a new password ends."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
@@ -8,6 +9,7 @@ import httpx
 import jwt
 import pytest
 
+from service.accounts.store import UNUSED_MAX
 from tests.support.database import Database
 from tests.support.problems import assert_problem, comparable, faults
 from tests.support.server import SECRET, Service
@@ -40,34 +42,120 @@ def test_refreshing_gives_a_new_pair_for_the_same_user(visitor: httpx.Client, us
     assert refresh(visitor, session["refresh_token"]).status_code == 200
 
 
-def test_a_reused_refresh_token_ends_its_whole_family(visitor: httpx.Client, user: User, database: Database) -> None:
+USED_BEFORE = "UPDATE refresh_tokens SET used_at = used_at - $2 * interval '1 second' WHERE user_id = $1"
+
+
+def let_pass(database: Database, user: User, seconds: float) -> None:
+    """As if every refresh token of the user had been used so much earlier."""
+    database.query(USED_BEFORE, UUID(user.id), seconds)
+
+
+def refreshed(visitor: httpx.Client, token: str) -> str:
+    response = refresh(visitor, token)
+    assert response.status_code == 200, response.text
+    return str(response.json()["refresh_token"])
+
+
+def test_a_token_reused_after_the_leeway_ends_its_whole_family(
+    visitor: httpx.Client, user: User, database: Database, service: Service
+) -> None:
     elsewhere = log_in(visitor, user).json()["refresh_token"]
-    second = refresh(visitor, user.refresh_token).json()["refresh_token"]
-    third = refresh(visitor, second).json()["refresh_token"]
-    assert_problem(refresh(visitor, user.refresh_token), 401, "bad_refresh_token")
-    for token in (third, second, user.refresh_token):
+    second = refreshed(visitor, user.refresh_token)
+    third = refreshed(visitor, second)
+    let_pass(database, user, 31)
+    counted = service.metric('auth_failures_total{reason="refresh_reuse"}')
+    for token in (user.refresh_token, third, second, user.refresh_token):
         assert_problem(refresh(visitor, token), 401, "bad_refresh_token")
+    assert service.metric('auth_failures_total{reason="refresh_reuse"}') == counted + 1
     assert refresh(visitor, elsewhere).status_code == 200
+
+
+@pytest.mark.parametrize("first_used", ["first", "second"])
+def test_a_token_sent_twice_within_the_leeway_gives_two_sessions_that_go_on(
+    visitor: httpx.Client, user: User, database: Database, first_used: str
+) -> None:
+    """Two tabs, or a client whose first answer got lost, whichever of the answers it then goes on with."""
+    answers = [refreshed(visitor, user.refresh_token) for _ in range(2)]
+    assert len({*answers, user.refresh_token}) == 3
+    for token in answers if first_used == "first" else answers[::-1]:
+        second = refreshed(visitor, token)
+        let_pass(database, user, 3600)
+        assert refreshed(visitor, second)
     families = "SELECT count(DISTINCT family) FROM refresh_tokens WHERE user_id = $1"
     assert database.value(families, UUID(user.id)) == 1
 
 
-def test_one_refresh_token_raced_gives_at_most_one_session(service: Service, user: User, database: Database) -> None:
-    def race(_: int) -> int:
+def test_the_leeway_runs_from_the_first_use_however_often_it_is_repeated(
+    visitor: httpx.Client, user: User, database: Database
+) -> None:
+    for _ in range(3):
+        newest = refreshed(visitor, user.refresh_token)
+        let_pass(database, user, 12)
+    assert_problem(refresh(visitor, user.refresh_token), 401, "bad_refresh_token")
+    assert_problem(refresh(visitor, newest), 401, "bad_refresh_token")
+
+
+def test_without_a_leeway_every_repeat_is_a_reuse(user: User, start_service: Callable[..., Service]) -> None:
+    strict = start_service(JWT_REFRESH_LEEWAY_SECONDS="0")
+    with client(strict.url) as visitor:
+        newest = refreshed(visitor, user.refresh_token)
+        assert_problem(refresh(visitor, user.refresh_token), 401, "bad_refresh_token")
+        assert_problem(refresh(visitor, newest), 401, "bad_refresh_token")
+
+
+def test_a_session_that_has_ended_is_not_revived_within_the_leeway(visitor: httpx.Client, user: User) -> None:
+    newest = refreshed(visitor, user.refresh_token)
+    assert visitor.post("/api/auth/logout", json={"refresh_token": user.refresh_token}).status_code == 204
+    for token in (user.refresh_token, newest):
+        assert_problem(refresh(visitor, token), 401, "bad_refresh_token")
+
+
+def test_repeating_a_token_does_not_pile_up_sessions(visitor: httpx.Client, user: User, database: Database) -> None:
+    """Whoever repeats a token all the time must not make an end of its sessions dear; the newest ones remain."""
+    tokens = [refreshed(visitor, user.refresh_token) for _ in range(UNUSED_MAX + 5)]
+    unused = "SELECT count(*) FROM refresh_tokens WHERE user_id = $1 AND used_at IS NULL"
+    assert database.value(unused, UUID(user.id)) == UNUSED_MAX
+    assert_problem(refresh(visitor, tokens[4]), 401, "bad_refresh_token")
+    assert refreshed(visitor, tokens[5])
+    assert refreshed(visitor, tokens[-1])
+
+
+def test_one_refresh_token_raced_gives_everybody_a_session_of_one_family(
+    service: Service, user: User, database: Database
+) -> None:
+    def race(_: int) -> str:
         with client(service.url) as racer:
+            return refreshed(racer, user.refresh_token)
+
+    with ThreadPoolExecutor(8) as threads:
+        tokens = list(threads.map(race, range(8)))
+    with client(service.url) as visitor:
+        assert len({refreshed(visitor, token) for token in tokens}) == 8
+    families = "SELECT count(DISTINCT family) FROM refresh_tokens WHERE user_id = $1"
+    assert database.value(families, UUID(user.id)) == 1
+
+
+def test_one_refresh_token_raced_without_a_leeway_gives_at_most_one_session(
+    user: User, database: Database, start_service: Callable[..., Service]
+) -> None:
+    strict = start_service(JWT_REFRESH_LEEWAY_SECONDS="0")
+
+    def race(_: int) -> int:
+        with client(strict.url) as racer:
             return refresh(racer, user.refresh_token).status_code
 
     with ThreadPoolExecutor(8) as threads:
         statuses = list(threads.map(race, range(8)))
     assert sorted(statuses) == [200] + [401] * 7
-    assert database.value("SELECT count(*) FROM refresh_tokens WHERE user_id = $1", UUID(user.id)) == 0
+    unused = "SELECT count(*) FROM refresh_tokens WHERE user_id = $1 AND used_at IS NULL"
+    assert database.value(unused, UUID(user.id)) == 0
 
 
 @pytest.mark.parametrize("token", ["x", "x" * 512, "\u00e9", "a\0b", " ", "' OR 1=1"])
 def test_an_unknown_refresh_token_is_a_401(visitor: httpx.Client, user: User, token: str) -> None:
     response = refresh(visitor, token)
     assert_problem(response, 401, "bad_refresh_token")
-    refresh(visitor, user.refresh_token)
+    visitor.post("/api/auth/logout", json={"refresh_token": user.refresh_token})
     assert comparable(refresh(visitor, user.refresh_token)) == comparable(response)
 
 

@@ -1,7 +1,8 @@
-"""A TCP proxy that can start to swallow everything, as a firewall does that has forgotten its connections."""
+"""A TCP proxy that can swallow everything, as a firewall that has forgotten its connections, or lose one answer."""
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +16,7 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._forgotten: set[asyncio.StreamWriter] = set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._losing: tuple[bytes, bool] | None = None
         self.port = 0
 
     def __enter__(self) -> Self:
@@ -34,6 +36,10 @@ class Proxy:
         """From now on nothing passes on the connections that exist; new ones work."""
         self._forgotten = set(self._writers)
 
+    def lose(self, sent: bytes, *, arrives: bool) -> None:
+        """Cut the first connection on which a client sends this: before it arrives, or once it has been answered."""
+        self._losing = (sent, arrives)
+
     async def _serve(self) -> int:
         self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
         return int(self._server.sockets[0].getsockname()[1])
@@ -49,11 +55,33 @@ class Proxy:
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         other_reader, other_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        await asyncio.gather(self._copy(reader, other_writer), self._copy(other_reader, writer))
+        cut = asyncio.Event()
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
-        while data := await reader.read(65536):
-            if writer not in self._forgotten:
-                writer.write(data)
-        writer.close()
+        async def there() -> None:
+            async for data in _chunks(reader, self._writers, other_writer):
+                if self._losing is not None and self._losing[0] in data:
+                    arrives, self._losing = self._losing[1], None
+                    cut.set()
+                    if not arrives:
+                        break
+                if other_writer not in self._forgotten:
+                    other_writer.write(data)
+            other_writer.close()
+
+        async def back() -> None:
+            async for data in _chunks(other_reader, self._writers, writer):
+                if cut.is_set():
+                    break
+                if writer not in self._forgotten:
+                    writer.write(data)
+            writer.close()
+
+        await asyncio.gather(there(), back())
+
+
+async def _chunks(
+    reader: asyncio.StreamReader, writers: set[asyncio.StreamWriter], writer: asyncio.StreamWriter
+) -> AsyncIterator[bytes]:
+    writers.add(writer)
+    while data := await reader.read(65536):
+        yield data

@@ -21,6 +21,7 @@ HOST: {{ .Values.server.host | quote }}
 JWT_ACCESS_TTL_SECONDS: {{ .Values.auth.accessTtlSeconds | int64 | quote }}
 JWT_AUDIENCE: {{ .Values.auth.audience | quote }}
 JWT_ISSUER: {{ .Values.auth.issuer | quote }}
+JWT_REFRESH_LEEWAY_SECONDS: {{ .Values.auth.refreshLeewaySeconds | int64 | quote }}
 JWT_REFRESH_TTL_SECONDS: {{ .Values.auth.refreshTtlSeconds | int64 | quote }}
 LOGIN_ATTEMPTS_PER_MINUTE: {{ .Values.limits.loginAttemptsPerMinute | int | quote }}
 LOG_FORMAT: {{ .Values.log.format }}
