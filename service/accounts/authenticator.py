@@ -12,7 +12,7 @@ import structlog
 
 from service.accounts.store import AccountStore
 from service.accounts.tokens import TOKEN_FAULTS, AccessTokens, BadToken, Principal, check_shape, decode_claims
-from service.problems import Retryable
+from service.problems import IssuerUnavailable
 
 ALGORITHMS = frozenset({"RS256", "PS256", "ES256", "EdDSA"})
 FETCH_TIMEOUT_SECONDS = 3.0
@@ -23,11 +23,6 @@ KEYS_FRESH_SECONDS = 3600.0
 REMEMBERED_USERS = 10_000
 
 log = structlog.get_logger()
-
-
-class IssuerUnavailable(Retryable):
-    code, title = "identity_provider_unavailable", "The identity provider cannot be reached"
-    retry_after = 10
 
 
 class Authenticator:
