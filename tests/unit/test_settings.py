@@ -62,6 +62,7 @@ def test_the_defaults_are_those_of_the_contract(load: Load) -> None:
         ("DATABASE_URL", "postgresql://"),
         ("DATABASE_URL", "postgresql://u:hunter2@db/x?sslmode=swordfish"),
         ("DATABASE_URL", "postgresql://u:hunter2@[db/x"),
+        ("DATABASE_URL", "postgresql://u:hunter2@db/x?channel_binding=require"),
         ("JWT_SECRET", None),
         ("JWT_SECRET", "swordfish"),
         ("JWT_SECRET", "x" * 31),
@@ -96,6 +97,11 @@ def test_a_mistake_is_named(load: Load, name: str, value: str | None) -> None:
 def test_all_mistakes_are_named_together(load: Load) -> None:
     found = mistakes(load, DATABASE_URL=None, JWT_SECRET="swordfish", PORT="http", DB_POOL_MIN="30", LOG_LEVEL="loud")
     assert found == ["DATABASE_URL", "DB_POOL_MIN", "JWT_SECRET", "LOG_LEVEL", "PORT"]
+
+
+def test_all_mistakes_in_the_url_are_named_together(load: Load) -> None:
+    url = "postgresql://tasks:hunter2@db/tasks?channel_binding=require&pgbouncer=true"
+    assert mistakes(load, DATABASE_URL=url, PORT="http") == ["DATABASE_URL", "DATABASE_URL", "PORT"]
 
 
 def test_what_disagrees_is_named_beside_what_is_missing(load: Load) -> None:
@@ -135,7 +141,7 @@ def test_a_secret_may_come_from_a_file(load: Load, tmp_path: Path) -> None:
     settings = load(DATABASE_URL=None, JWT_SECRET=None, **files)
     assert settings.jwt_secret is not None
     assert settings.jwt_secret.get_secret_value() == f"{SECRET}x"
-    assert settings.dsn == "postgresql://tasks@elsewhere/tasks"
+    assert [host.name for host in settings.database.hosts] == ["elsewhere"]
     assert settings.port == 8001
 
 
