@@ -12,7 +12,10 @@ from sanic_ext import Extend
 from sanic_ext.extensions.http.extension import HTTPExtension
 
 from service import __version__
-from service.accounts.authenticator import Authenticator, ExternalIssuer
+from service.accounts.authenticator import Authenticator
+from service.accounts.external import ExternalTokens
+from service.accounts.identities import Identities
+from service.accounts.issuer import IssuerKeys
 from service.accounts.limits import Limit, Limits
 from service.accounts.passwords import Passwords
 from service.accounts.routes import account, sessions, well_known
@@ -39,7 +42,6 @@ from service.tasks.routes import TaskServices, tasks
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import make_tracer
 
-HEADER_BYTES_MAX = 16 * 1024
 REQUEST_SECONDS = 9
 """From a request's first byte to its last; slow clients are cut at the next look, at most half as much later, so that
 within 15 s all of it is over."""
@@ -72,7 +74,8 @@ def create_app(settings: Settings) -> App:
     )
     metrics.watch_admission(held=admission.held)
     observer = Observer(metrics, shares, admission, tracer)
-    accounts = _accounts(settings, pool, metrics)
+    issuer_keys = IssuerKeys(settings.oidc_issuer) if settings.oidc_issuer is not None else None
+    accounts = _accounts(settings, pool, metrics, issuer_keys)
     services = Services(
         admission,
         observer,
@@ -105,6 +108,7 @@ def create_app(settings: Settings) -> App:
         settings=settings,
         pool=pool,
         passwords=accounts.passwords,
+        issuer_keys=issuer_keys,
         admission=admission,
         background=Background(metrics.background),
         metrics=metrics,
@@ -114,7 +118,7 @@ def create_app(settings: Settings) -> App:
     return app
 
 
-def _accounts(settings: Settings, pool: Pool, metrics: Metrics) -> AccountServices:
+def _accounts(settings: Settings, pool: Pool, metrics: Metrics, issuer_keys: IssuerKeys | None) -> AccountServices:
     store = AccountStore(
         pool,
         refresh_ttl_seconds=settings.jwt_refresh_ttl_seconds,
@@ -126,14 +130,13 @@ def _accounts(settings: Settings, pool: Pool, metrics: Metrics) -> AccountServic
         audience=settings.jwt_audience,
         ttl_seconds=settings.jwt_access_ttl_seconds,
     )
-    external = None
-    if settings.oidc_issuer is not None:
-        external = ExternalIssuer(settings.oidc_issuer, settings.jwt_audience, store)
+    external = ExternalTokens(issuer_keys, settings.oidc_audiences) if issuer_keys is not None else None
     return AccountServices(
         store=store,
         passwords=Passwords(),
         tokens=tokens,
         authenticator=Authenticator(tokens, external),
+        identities=Identities(pool),
         limits=Limits(pool, refused=metrics.auth_failures.labels("limited").inc),
         signup_limit=Limit("signup", settings.signups_per_address_per_minute),
         login_limit=Limit("login", settings.login_attempts_per_minute),
@@ -151,7 +154,6 @@ def _config(settings: Settings) -> Config:
         KEEP_ALIVE_TIMEOUT=KEEP_ALIVE_SECONDS,
         MOTD=False,
         PROXIES_COUNT=settings.trusted_proxies,
-        REQUEST_MAX_HEADER_SIZE=HEADER_BYTES_MAX,
         REQUEST_MAX_SIZE=BODY_BYTES_MAX,
         REQUEST_TIMEOUT=REQUEST_SECONDS,
         RESPONSE_TIMEOUT=REQUEST_SECONDS,

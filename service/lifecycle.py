@@ -10,11 +10,12 @@ from tortoise import Tortoise
 
 from service.accounts import limits
 from service.accounts import store as sessions
+from service.accounts.issuer import IssuerKeys
 from service.accounts.passwords import Passwords
 from service.admin import AdminApp, Readiness, watch_event_loop
 from service.background import Background
-from service.database import migrate, session, start
-from service.database.orm import orm_config, tables
+from service.database import migrate
+from service.database.orm import orm_config
 from service.database.pool import Pool, PoolOptions, Statement
 from service.http.admission import Admission
 from service.http.requests import App
@@ -24,6 +25,10 @@ from service.telemetry.metrics import BackgroundTask, Metrics
 from service.telemetry.tracing import Tracer
 
 SCHEMA_INTERVAL_SECONDS = 15.0
+PLANNER = (("random_page_cost", "1.1"), ("enable_bitmapscan", "off"))
+"""PostgreSQL takes a user's part of a table for far smaller than it is: it would collect all of it and sort, or read
+the whole table for a search. The index that has the order costs one page, however many tasks there are."""
+
 PURGE_INTERVAL_SECONDS = 300.0
 PURGE_JITTER = 0.5
 PURGE_PAUSE_SECONDS = 0.1
@@ -59,6 +64,7 @@ class Lifecycle:
         settings: Settings,
         pool: Pool,
         passwords: Passwords,
+        issuer_keys: IssuerKeys | None,
         admission: Admission,
         background: Background,
         metrics: Metrics,
@@ -69,6 +75,7 @@ class Lifecycle:
         self._settings = settings
         self._pool = pool
         self._passwords = passwords
+        self._issuer_keys = issuer_keys
         self._admission = admission
         self._metrics = metrics
         self._readiness = readiness
@@ -90,6 +97,8 @@ class Lifecycle:
         self._background.start("event_loop_watch", partial(watch_event_loop, self._metrics))
         self._background.every("schema_watch", partial(self._read_schema, pool), seconds=SCHEMA_INTERVAL_SECONDS)
         self._purge_regularly(pool)
+        if self._issuer_keys is not None:
+            self._background.start("issuer_keys", self._issuer_keys.run)
 
     async def started(self, _: App) -> None:
         _spare_the_collector()
@@ -110,6 +119,8 @@ class Lifecycle:
         await Tortoise.close_connections()
         await self._pool.close()
         self._passwords.close()
+        if self._issuer_keys is not None:
+            self._issuer_keys.close()
         if self._admin_server is not None:
             self._admin_server.close()
         if self._tracer is not None:
@@ -157,11 +168,12 @@ async def _purge(pool: Pool, statement: Statement) -> None:
 
 
 def pool_options(settings: Settings) -> PoolOptions:
-    """What the session is set to goes the way that is open: at its start, after it, or, in transactions, not at all."""
-    ours = (*session.NEUTRAL, *session.limits(settings.db_statement_timeout_seconds), *session.PLANNER)
-    direct, pooled = settings.db_pooler == "none", settings.db_pooler == "session"
+    """With no pooler in between, the server itself enforces the time limits too; a pooler refuses such settings."""
+    limit = f"{settings.db_statement_timeout_seconds * 1000:.0f}ms"
+    name = ("application_name", "tasks-service")
+    limits = (("statement_timeout", limit), ("idle_in_transaction_session_timeout", limit))
     return PoolOptions(
-        settings.database,
+        dsn=settings.dsn,
         minimum=settings.db_pool_min,
         maximum=settings.db_pool_max,
         acquire_timeout=settings.db_pool_acquire_timeout_seconds,
@@ -170,24 +182,18 @@ def pool_options(settings: Settings) -> PoolOptions:
         max_age=settings.db_connection_max_age_seconds,
         max_idle=settings.db_connection_max_idle_seconds,
         prepared=settings.db_pooler != "transaction",
-        server_settings=ours if direct else session.FORMATS,
-        session_settings=ours if pooled else (),
+        server_settings=(name, *limits, *PLANNER) if settings.db_pooler == "none" else (name,),
     )
 
 
 async def check_database(settings: Settings) -> None:
-    """Before anything listens: wait for the database, on a connection like the pool's, and see that all is there.
+    """Before anything listens: wait for the database and see that it has this build's schema.
 
-    Raises DatabaseFault, or MigrationError, which says what to run; a database that is ahead is served with a warning.
+    Raises migrate.MigrationError, which says what to run; a database that is ahead is served with a warning.
     """
-    connection = await start.connect(pool_options(settings))
-    try:
-        found = await migrate.state_of(connection)
-        migrate.warn_ahead(found)
-        if found.pending:
-            raise migrate.MigrationError(
-                f"The database lacks {', '.join(r.file for r in found.pending)}. Run: python -m service migrate upgrade"
-            )
-        await start.check_session(connection, tables())
-    finally:
-        await connection.end(1)
+    found = await migrate.state(settings.dsn)
+    migrate.warn_ahead(found)
+    if found.pending:
+        raise migrate.MigrationError(
+            f"The database lacks {', '.join(r.file for r in found.pending)}. Run: python -m service migrate upgrade"
+        )

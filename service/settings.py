@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.accounts.discovery import is_issuer
 from service.accounts.keys import SigningKey, private_key, secret_key
-from service.database.url import DatabaseUrl, parse_database_url
+from service.accounts.model import ISSUER_MAX
+from service.database.url import parse_database_url
 from service.environment import SettingsError, from_files
 from service.http.cors import parse_origins
 
@@ -38,7 +40,8 @@ class Settings(BaseSettings):
     jwt_access_ttl_seconds: int = Field(900, ge=1, le=86_400)
     jwt_refresh_ttl_seconds: int = Field(2_592_000, ge=1, le=31_536_000)
     jwt_refresh_leeway_seconds: int = Field(30, ge=0, le=3600)
-    oidc_issuer: str | None = Field(None, pattern=r"^https?://[^\s/]+")
+    oidc_issuer: str | None = Field(None, max_length=ISSUER_MAX)
+    oidc_audience: str = ""
 
     host: str = "0.0.0.0"  # noqa: S104  a pod listens on all of its addresses
     port: Port = 8000
@@ -98,6 +101,13 @@ class Settings(BaseSettings):
             private_key(value.get_secret_value())
         return value
 
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer(cls, value: str | None) -> str | None:
+        if value is not None and not is_issuer(value):
+            raise ValueError("must be an https:// URL without user, query and fragment; http:// only on this machine")
+        return value
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         mistakes = _disagreements(self)
@@ -110,7 +120,7 @@ class Settings(BaseSettings):
         return parse_origins(self.cors_origins)
 
     @property
-    def database(self) -> DatabaseUrl:
+    def dsn(self) -> str:
         return parse_database_url(self.database_url.get_secret_value())
 
     @property
@@ -124,6 +134,11 @@ class Settings(BaseSettings):
         return keys
 
     @property
+    def oidc_audiences(self) -> list[str]:
+        """Any of them will do: the same API can have several names at one issuer."""
+        return [name for part in self.oidc_audience.split(",") if (name := part.strip())] or [self.jwt_audience]
+
+    @property
     def cursor_key(self) -> bytes:
         """The same on every pod, and of no use for anything but cursors."""
         secret = self.jwt_private_key or self.jwt_secret
@@ -135,6 +150,8 @@ def _disagreements(s: Settings) -> list[str]:
     found = []
     if s.jwt_secret is None and s.jwt_private_key is None:
         found.append("JWT_SECRET: is required unless JWT_PRIVATE_KEY is given")
+    if s.oidc_issuer is not None and s.oidc_issuer == s.jwt_issuer:
+        found.append("OIDC_ISSUER: is the value of JWT_ISSUER too: nobody could tell their tokens apart")
     if s.db_pool_min > s.db_pool_max:
         found.append(f"DB_POOL_MIN: {s.db_pool_min} is above DB_POOL_MAX, which is {s.db_pool_max}")
     if s.port == s.admin_port:
@@ -176,5 +193,4 @@ def _lines(location: tuple[int | str, ...], message: str) -> list[str]:
     message = message.removeprefix("Value error, ")
     if not location:
         return message.split("\n")
-    text = "is required" if message == "Field required" else message
-    return [f"{str(location[0]).upper()}: {line}" for line in text.split("\n")]
+    return [f"{str(location[0]).upper()}: {'is required' if message == 'Field required' else message}"]

@@ -10,6 +10,10 @@ from service.identifiers import uuid7
 
 EMAIL_MAX = 254
 NAME_MAX = 200
+SUBJECT_MAX = 255
+"""OpenID Connect Core, section 2."""
+
+ISSUER_MAX = 500
 
 
 class User(Model):
@@ -56,8 +60,8 @@ class RateLimit(Model):
 
 class ExternalIdentity(Model):
     id = fields.UUIDField(primary_key=True, default=uuid7)
-    issuer = fields.CharField(max_length=500)
-    subject = fields.CharField(max_length=255)
+    issuer = fields.CharField(max_length=ISSUER_MAX)
+    subject = fields.CharField(max_length=SUBJECT_MAX)
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
         "models.User", related_name="identities", on_delete=fields.CASCADE
     )

@@ -3,6 +3,7 @@
 from time import perf_counter
 from typing import cast
 
+from service.accounts.external import Identity
 from service.accounts.services import services_of
 from service.accounts.tokens import BadToken, Principal
 from service.http.requests import Request
@@ -11,20 +12,28 @@ from service.telemetry.timing import spent
 
 
 async def authenticate(request: Request) -> None:
-    """Request middleware of every blueprint that needs a token. Raises Unauthorized or TooManyRequests."""
+    """Request middleware of every blueprint that needs a token.
+
+    Raises Unauthorized or TooManyRequests; with an external token also IssuerUnavailable and the database's problems.
+    """
     given = request.headers.getall("authorization", ())
     scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     if scheme.lower() != "bearer" or not token:
         raise _refused(request, "no_token")
     started_at = perf_counter()
     try:
-        principal = await services_of(request).authenticator.verify(token.strip())
+        caller = await services_of(request).authenticator.verify(token.strip())
     except BadToken as error:
         raise _refused(request, error.reason) from error
     finally:
         spent("auth", "auth.token", perf_counter() - started_at)
-    request.ctx.principal = principal
-    await request.ctx.share.enter(principal.path_id)
+    if isinstance(caller, Principal):
+        request.ctx.principal = caller
+        await request.ctx.share.enter(caller.path_id)
+    else:
+        # The turn comes before the statement that finds the user: the pool is shared fairly for it, too.
+        await request.ctx.share.enter(f"{caller.issuer} {caller.subject}")
+        request.ctx.principal = await _principal(request, caller)
 
 
 async def owner_of_path(request: Request) -> None:
@@ -37,6 +46,11 @@ async def owner_of_path(request: Request) -> None:
 
 def principal_of(request: Request) -> Principal:
     return cast(Principal, request.ctx.principal)
+
+
+async def _principal(request: Request, identity: Identity) -> Principal:
+    user_id = await services_of(request).identities.user_of(identity)
+    return Principal(user_id, str(user_id), None, identity.expires_at)
 
 
 def _refused(request: Request, reason: str) -> Unauthorized:

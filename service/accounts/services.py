@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from prometheus_client import Counter
 
 from service.accounts.authenticator import Authenticator
+from service.accounts.identities import Identities
 from service.accounts.limits import Limit, Limits
 from service.accounts.passwords import Passwords
 from service.accounts.store import AccountStore
@@ -18,6 +19,7 @@ class AccountServices:
     passwords: Passwords
     tokens: AccessTokens
     authenticator: Authenticator
+    identities: Identities
     limits: Limits
     signup_limit: Limit
     login_limit: Limit

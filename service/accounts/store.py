@@ -11,25 +11,13 @@ from tortoise.exceptions import IntegrityError
 from tortoise.expressions import RawSQL
 from tortoise.queryset import QuerySet
 
-from service.accounts.model import EMAIL_MAX, NAME_MAX, RefreshToken, User
+from service.accounts.model import EMAIL_MAX, RefreshToken, User
 from service.database.errors import translating
 from service.database.orm import orm_on
 from service.database.pool import Executor, Statement
 from service.identifiers import uuid7
 from service.problems import BadRefreshToken, EmailTaken, Unauthorized
 
-_FIND_IDENTITY = Statement(
-    "identity_find", "SELECT user_id FROM external_identities WHERE issuer = $1 AND subject = $2", reads=True
-)
-_ADD_EXTERNAL_USER = Statement(
-    "identity_add_user",  # "!" is no hash of any password
-    "INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, $3, '!') ON CONFLICT DO NOTHING RETURNING id",
-)
-_ADD_IDENTITY = Statement(
-    "identity_add",
-    "INSERT INTO external_identities (id, issuer, subject, user_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-)
-_DROP_USER = Statement("identity_drop_user", "DELETE FROM users WHERE id = $1")
 PURGE = Statement(
     "session_purge",
     "DELETE FROM refresh_tokens WHERE id IN (SELECT id FROM refresh_tokens WHERE expires_at < now() LIMIT 1000"
@@ -140,30 +128,6 @@ class AccountStore:
         async with self._db.transaction() as transaction:
             if not await User.filter(id=user_id).using_db(orm_on(transaction)).delete():
                 raise Unauthorized
-
-    async def external_user(self, issuer: str, subject: str, email: object, name: object) -> UUID:
-        """The user behind an external identity, made on first sight.
-
-        An email that another account has is not taken over, nor does it lead into that account: whoever runs the issuer
-        could claim anybody's.
-        """
-        found = await self._db.fetchrow(_FIND_IDENTITY, issuer, subject)
-        if found is not None:
-            return UUID(int=found["user_id"].int)
-        user_id = uuid7()
-        nowhere = f"{user_id}@external.invalid"
-        address = email.lower() if isinstance(email, str) and len(email) <= EMAIL_MAX and "\0" not in email else nowhere
-        label = name if isinstance(name, str) and 0 < len(name) <= NAME_MAX and "\0" not in name else None
-        async with self._db.transaction() as transaction:
-            made = await transaction.fetch(_ADD_EXTERNAL_USER, user_id, address, label)
-            if not made:
-                await transaction.fetch(_ADD_EXTERNAL_USER, user_id, nowhere, label)
-            await transaction.fetch(_ADD_IDENTITY, uuid7(), issuer, subject, user_id)
-            identity = await transaction.fetchrow(_FIND_IDENTITY, issuer, subject)
-            assert identity is not None  # noqa: S101  just written, by us or by another pod
-            if identity["user_id"] != user_id:
-                await transaction.fetch(_DROP_USER, user_id)
-        return UUID(int=identity["user_id"].int)
 
     async def _use(self, orm: BaseDBAsyncClient, token: RefreshToken) -> bool:
         """Whether the token may have a successor, be it the first or, within the leeway, one more."""

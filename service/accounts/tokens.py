@@ -34,7 +34,7 @@ class BadToken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling. `session` is the refresh token family that the token came with, None for foreign tokens."""
+    """Who is calling. `session` is the refresh token family that the token came with, None for external tokens."""
 
     user_id: UUID
     path_id: str
@@ -78,14 +78,12 @@ class AccessTokens:
         return principal
 
     def _decode(self, token: str) -> Principal:
-        check_shape(token)
+        check_shape(token, TOKEN_LENGTH_MAX)
         try:
             key = self._keys.get(jwt.get_unverified_header(token).get("alg", ""))
             if key is None:
                 raise BadToken("bad_token")
-            claims = decode_claims(
-                token, key.verification, algorithm=key.algorithm, issuer=self._issuer, audience=self._audience
-            )
+            claims = self._claims(token, key)
             user_id = UUID(claims["sub"])
             session = UUID(claims["sid"]) if "sid" in claims else None
         except jwt.ExpiredSignatureError as error:
@@ -94,31 +92,28 @@ class AccessTokens:
             raise BadToken("bad_token") from error
         return Principal(user_id, str(user_id), session, claims["exp"])
 
+    def _claims(self, token: str, key: SigningKey) -> dict[str, Any]:
+        """Verified claims, with `exp` and `iat` as sane numbers. Raises jwt.PyJWTError."""
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key.verification,
+            algorithms=[key.algorithm],
+            audience=self._audience,
+            issuer=self._issuer,
+            leeway=LEEWAY_SECONDS,
+            options={"require": _REQUIRED, "strict_aud": True, "enforce_minimum_key_length": True},
+        )
+        for name in ("exp", "iat"):
+            if type(claims[name]) not in (int, float):
+                raise jwt.InvalidTokenError(f"{name} is not a number")
+        if not 0 < claims["exp"] - claims["iat"] <= LIFETIME_MAX_SECONDS:
+            raise jwt.InvalidTokenError("the lifetime is absurd")
+        if not isinstance(claims["sub"], str) or not isinstance(claims["jti"], str):
+            raise jwt.InvalidTokenError("sub and jti are strings")
+        return claims
 
-def check_shape(token: str) -> None:
+
+def check_shape(token: str, length_max: int) -> None:
     """Three parts of base64url, not too long: nothing else gets as far as a decoder. Raises BadToken."""
-    if len(token) > TOKEN_LENGTH_MAX or not _SHAPE.fullmatch(token):
+    if len(token) > length_max or not _SHAPE.fullmatch(token):
         raise BadToken("bad_token")
-
-
-def decode_claims(
-    token: str, key: Any, *, algorithm: str, issuer: str, audience: str, one_audience: bool = True
-) -> dict[str, Any]:
-    """Verified claims, with `exp` and `iat` as sane numbers. Raises jwt.PyJWTError."""
-    claims: dict[str, Any] = jwt.decode(
-        token,
-        key,
-        algorithms=[algorithm],
-        audience=audience,
-        issuer=issuer,
-        leeway=LEEWAY_SECONDS,
-        options={"require": _REQUIRED, "strict_aud": one_audience, "enforce_minimum_key_length": True},
-    )
-    for name in ("exp", "iat"):
-        if type(claims[name]) not in (int, float):
-            raise jwt.InvalidTokenError(f"{name} is not a number")
-    if not 0 < claims["exp"] - claims["iat"] <= LIFETIME_MAX_SECONDS:
-        raise jwt.InvalidTokenError("the lifetime is absurd")
-    if not isinstance(claims["sub"], str) or not isinstance(claims["jti"], str):
-        raise jwt.InvalidTokenError("sub and jti are strings")
-    return claims

@@ -20,12 +20,7 @@ OPERATIONS = (
         "openapi",
         "Read this description of the API",
         "service",
-        parameters=("If-Match", "If-None-Match"),
-        answers=(
-            Answer(200, "An OpenAPI 3.1 document", {"type": "object"}, ("ETag", "Cache-Control")),
-            Answer(304, "The description has not changed", headers=("ETag", "Cache-Control")),
-        ),
-        problems=(problems.PreconditionFailed,),
+        answers=(Answer(200, "An OpenAPI 3.1 document", {"type": "object"}),),
         token=False,
         database=False,
     ),

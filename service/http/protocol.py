@@ -13,6 +13,9 @@ from service.http.observer import Observer
 from service.http.requests import Services
 from service.http.responses import Response, add_common_headers
 
+HEADER_BYTES_MAX = 32 * 1024
+"""An external issuer's access token may take half of it."""
+
 LINGER_SECONDS = 0.5
 """For the 408 to reach a client that has not sent all of its body."""
 
@@ -21,6 +24,8 @@ class Exchange(Framed):
     """Sanic's exchange of one request and its answer, with the headers that every answer carries."""
 
     __slots__ = ()
+    HEADER_MAX_SIZE = HEADER_BYTES_MAX
+    """Sanic's REQUEST_MAX_HEADER_SIZE sets it for all applications of the process at once, and not above 16 KiB."""
 
     async def http1_response_header(self, data: bytes, end_stream: bool) -> None:  # noqa: FBT001  Sanic's signature
         response, request_id = self.response, str(self.request.id)

@@ -27,6 +27,7 @@ _REQUEST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 BackgroundTask = Literal[
     "event_loop_watch",
     "idempotency_purge",
+    "issuer_keys",
     "pool_check",
     "pool_close",
     "pool_maintenance",

@@ -88,9 +88,9 @@ TOO_LARGE = {
     "length 10^23": framed("Content-Length: " + "9" * 23, status=413),
     "chunk of 16 EiB": framed("Transfer-Encoding: chunked", body=b"ffffffffffffffff\r\n" + GOOD, status=413),
     "many chunks": framed("Transfer-Encoding: chunked", body=(b"4000\r\n" + b" " * 16384 + b"\r\n") * 11, status=413),
-    "a header of 17 kB": post("X-A: " + "a" * 17_000, status=431),
-    "2,000 headers": post(*["X-A: b"] * 2000, status=431),
-    "a URL of 20 kB": get(request("GET", "/" + "a" * 20_000), 414),
+    "a header of 33 kB": post("X-A: " + "a" * 33_000, status=431),
+    "5,000 headers": post(*["X-A: b"] * 5000, status=431),
+    "a URL of 33 kB": get(request("GET", "/" + "a" * 33_000), 414),
 }
 
 HEADS = {

@@ -26,6 +26,9 @@ JWT_REFRESH_TTL_SECONDS: {{ .Values.auth.refreshTtlSeconds | int64 | quote }}
 LOGIN_ATTEMPTS_PER_MINUTE: {{ .Values.limits.loginAttemptsPerMinute | int | quote }}
 LOG_FORMAT: {{ .Values.log.format }}
 LOG_LEVEL: {{ .Values.log.level }}
+{{- with .Values.auth.oidcAudience }}
+OIDC_AUDIENCE: {{ . | quote }}
+{{- end }}
 {{- with .Values.auth.oidcIssuer }}
 OIDC_ISSUER: {{ . | quote }}
 {{- end }}
