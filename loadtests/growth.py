@@ -21,7 +21,7 @@ from uuid import UUID
 import asyncpg
 
 from loadtests.started import Started, started_service
-from service.lifecycle import PLANNER
+from service.database.session import PLANNER
 from service.tasks.paging import TaskQuery, parse_list_query
 
 SIZES = [int(size) for size in os.environ.get("SIZES", "100 100000 1000000").split()]

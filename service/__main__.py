@@ -10,7 +10,8 @@ import orjson
 
 from service.database import migrate
 from service.database.embedded import EmbeddedError
-from service.database.url import database_dsn
+from service.database.faults import DatabaseFault
+from service.database.url import database_url
 from service.environment import SettingsError
 from service.telemetry import logs
 
@@ -24,7 +25,7 @@ def main() -> None:
         sys.exit(arguments.run(arguments))
     except SettingsError as error:
         sys.exit("The configuration has mistakes:\n" + "\n".join(f"  {line}" for line in str(error).splitlines()))
-    except (migrate.MigrationError, EmbeddedError) as error:
+    except (migrate.MigrationError, DatabaseFault, EmbeddedError) as error:
         sys.exit(str(error))
 
 
@@ -67,32 +68,32 @@ def _dev(_: argparse.Namespace) -> int:
 
 
 def _upgrade(_: argparse.Namespace) -> int:
-    done = asyncio.run(migrate.upgrade(database_dsn()))
+    done = asyncio.run(migrate.upgrade(database_url()))
     _say("\n".join(f"applied {file}" for file in done) or "nothing to apply")
     return 0
 
 
 def _downgrade(arguments: argparse.Namespace) -> int:
-    done = asyncio.run(migrate.downgrade(database_dsn(), arguments.to))
+    done = asyncio.run(migrate.downgrade(database_url(), arguments.to))
     _say("\n".join(f"undone {file}" for file in done) or "nothing to undo")
     return 0
 
 
 def _history(_: argparse.Namespace) -> int:
-    found = asyncio.run(migrate.state(database_dsn()))
+    found = asyncio.run(migrate.state(database_url()))
     known = sorted({*found.expected, *found.applied})
     _say("\n".join(f"{'applied' if r in found.applied else 'pending'}  {r.file}" for r in known))
     return 0
 
 
 def _heads(_: argparse.Namespace) -> int:
-    found = asyncio.run(migrate.state(database_dsn()))
+    found = asyncio.run(migrate.state(database_url()))
     _say("\n".join(r.file for r in found.pending) or "no pending revision")
     return 0
 
 
 def _check(_: argparse.Namespace) -> int:
-    found = asyncio.run(migrate.state(database_dsn()))
+    found = asyncio.run(migrate.state(database_url()))
     migrate.warn_ahead(found)
     if found.pending:
         _say("\n".join(f"missing {r.file}" for r in found.pending))

@@ -14,8 +14,8 @@ from service.accounts.issuer import IssuerKeys
 from service.accounts.passwords import Passwords
 from service.admin import AdminApp, Readiness, watch_event_loop
 from service.background import Background
-from service.database import migrate
-from service.database.orm import orm_config
+from service.database import migrate, session, start
+from service.database.orm import orm_config, tables
 from service.database.pool import Pool, PoolOptions, Statement
 from service.http.admission import Admission
 from service.http.requests import App
@@ -25,10 +25,6 @@ from service.telemetry.metrics import BackgroundTask, Metrics
 from service.telemetry.tracing import Tracer
 
 SCHEMA_INTERVAL_SECONDS = 15.0
-PLANNER = (("random_page_cost", "1.1"), ("enable_bitmapscan", "off"))
-"""PostgreSQL takes a user's part of a table for far smaller than it is: it would collect all of it and sort, or read
-the whole table for a search. The index that has the order costs one page, however many tasks there are."""
-
 PURGE_INTERVAL_SECONDS = 300.0
 PURGE_JITTER = 0.5
 PURGE_PAUSE_SECONDS = 0.1
@@ -168,12 +164,11 @@ async def _purge(pool: Pool, statement: Statement) -> None:
 
 
 def pool_options(settings: Settings) -> PoolOptions:
-    """With no pooler in between, the server itself enforces the time limits too; a pooler refuses such settings."""
-    limit = f"{settings.db_statement_timeout_seconds * 1000:.0f}ms"
-    name = ("application_name", "tasks-service")
-    limits = (("statement_timeout", limit), ("idle_in_transaction_session_timeout", limit))
+    """What the session is set to goes the way that is open: at its start, after it, or, in transactions, not at all."""
+    ours = (*session.NEUTRAL, *session.limits(settings.db_statement_timeout_seconds), *session.PLANNER)
+    direct, pooled = settings.db_pooler == "none", settings.db_pooler == "session"
     return PoolOptions(
-        dsn=settings.dsn,
+        settings.database,
         minimum=settings.db_pool_min,
         maximum=settings.db_pool_max,
         acquire_timeout=settings.db_pool_acquire_timeout_seconds,
@@ -182,18 +177,24 @@ def pool_options(settings: Settings) -> PoolOptions:
         max_age=settings.db_connection_max_age_seconds,
         max_idle=settings.db_connection_max_idle_seconds,
         prepared=settings.db_pooler != "transaction",
-        server_settings=(name, *limits, *PLANNER) if settings.db_pooler == "none" else (name,),
+        server_settings=ours if direct else session.FORMATS,
+        session_settings=ours if pooled else (),
     )
 
 
 async def check_database(settings: Settings) -> None:
-    """Before anything listens: wait for the database and see that it has this build's schema.
+    """Before anything listens: wait for the database, on a connection like the pool's, and see that all is there.
 
-    Raises migrate.MigrationError, which says what to run; a database that is ahead is served with a warning.
+    Raises DatabaseFault, or MigrationError, which says what to run; a database that is ahead is served with a warning.
     """
-    found = await migrate.state(settings.dsn)
-    migrate.warn_ahead(found)
-    if found.pending:
-        raise migrate.MigrationError(
-            f"The database lacks {', '.join(r.file for r in found.pending)}. Run: python -m service migrate upgrade"
-        )
+    connection = await start.connect(pool_options(settings))
+    try:
+        found = await migrate.state_of(connection)
+        migrate.warn_ahead(found)
+        if found.pending:
+            raise migrate.MigrationError(
+                f"The database lacks {', '.join(r.file for r in found.pending)}. Run: python -m service migrate upgrade"
+            )
+        await start.check_session(connection, tables())
+    finally:
+        await connection.end(1)

@@ -195,6 +195,13 @@ class DatabaseBusy(Retryable):
     code, title = "database_busy", "Another write was in the way, several times"
 
 
+class IssuerUnavailable(Retryable):
+    """For tokens of an external issuer, while none of its keys is known."""
+
+    code, title = "identity_provider_unavailable", "The identity provider cannot be reached"
+    retry_after = 5
+
+
 class PoolExhausted(Retryable):
     code, title = "pool_exhausted", "Too many requests are waiting for the database"
 

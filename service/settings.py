@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.accounts.discovery import is_issuer
 from service.accounts.keys import SigningKey, private_key, secret_key
 from service.accounts.model import ISSUER_MAX
-from service.database.url import parse_database_url
+from service.database.url import DatabaseUrl, parse_database_url
 from service.environment import SettingsError, from_files
 from service.http.cors import parse_origins
 
@@ -120,7 +120,7 @@ class Settings(BaseSettings):
         return parse_origins(self.cors_origins)
 
     @property
-    def dsn(self) -> str:
+    def database(self) -> DatabaseUrl:
         return parse_database_url(self.database_url.get_secret_value())
 
     @property
@@ -193,4 +193,5 @@ def _lines(location: tuple[int | str, ...], message: str) -> list[str]:
     message = message.removeprefix("Value error, ")
     if not location:
         return message.split("\n")
-    return [f"{str(location[0]).upper()}: {'is required' if message == 'Field required' else message}"]
+    text = "is required" if message == "Field required" else message
+    return [f"{str(location[0]).upper()}: {line}" for line in text.split("\n")]

@@ -10,7 +10,7 @@ import structlog
 
 from service.accounts.discovery import Exchange, KeySet
 from service.accounts.tokens import BadToken
-from service.problems import Retryable
+from service.problems import IssuerUnavailable
 
 REFRESH_SECONDS = 300.0
 """A key that the issuer has withdrawn verifies for so long at the most, while the issuer can be reached."""
@@ -34,11 +34,6 @@ WAITING_MAX = 1000
 """Requests that wait for a fetch; each keeps its head in memory, and who sends them has shown no valid token."""
 
 log = structlog.get_logger()
-
-
-class IssuerUnavailable(Retryable):
-    code, title = "identity_provider_unavailable", "The identity provider cannot be reached"
-    retry_after = 5
 
 
 class IssuerKeys:

@@ -22,7 +22,7 @@ _SESSION = {
     "refresh_token": "TnPbmYAIdhhPMh-8zo3aXsCKad6USYCupbUoVRtgXBs",
 }
 _CREDENTIALS = {"email": "ada@example.com", "password": "correct horse"}
-_LIMITED = (problems.Invalid, problems.TooManyRequests, problems.Overloaded)
+_LIMITED = (problems.Invalid, problems.TooManyRequests)
 _LIMITS = ("RateLimit", "RateLimit-Policy")
 
 SCHEMAS: Json = {}
@@ -104,14 +104,21 @@ OPERATIONS = (
         "/api/auth/me",
         "me",
         "Read one's own account",
-        answers=(Answer(200, "The account", "UserOut", ("Cache-Control",), example=_USER),),
+        parameters=("If-Match", "If-None-Match"),
+        answers=(
+            Answer(200, "The account", "UserOut", ("ETag", "Cache-Control"), example=_USER),
+            Answer(304, "The account has not changed", headers=("ETag", "Cache-Control")),
+        ),
+        problems=(problems.PreconditionFailed,),
     ),
     _operation(
         "delete",
         "/api/auth/me",
         "delete_account",
         "Delete one's account and all its tasks",
+        parameters=("If-Match", "If-None-Match"),
         answers=(Answer(204, "The account and all its tasks are gone"),),
+        problems=(problems.PreconditionFailed,),
     ),
     _operation(
         "put",
@@ -137,9 +144,12 @@ OPERATIONS = (
                     "required": ["keys"],
                     "properties": {"keys": {"type": "array", "items": {"type": "object"}}},
                 },
-                ("Cache-Control",),
+                ("ETag", "Cache-Control"),
             ),
+            Answer(304, "The keys have not changed", headers=("ETag", "Cache-Control")),
         ),
+        parameters=("If-Match", "If-None-Match"),
+        problems=(problems.PreconditionFailed,),
         token=False,
         database=False,
     ),

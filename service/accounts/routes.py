@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import TypeVar
 from uuid import UUID
 
+import orjson
 from sanic import Blueprint, HTTPResponse
 
 from service.accounts.limits import Attempt, announce, client_address
@@ -14,9 +15,10 @@ from service.accounts.schemas import Login, NewPassword, Refresh, SessionOut, Si
 from service.accounts.services import services_of
 from service.accounts.store import PasswordChanged, RefreshTokenReused, Session
 from service.http.requests import Request
-from service.http.responses import NO_STORE, READ, json_model, json_value, no_content
+from service.http.responses import NO_STORE, READ, json_model, no_content
 from service.problems import BadCredentials, Unauthorized
 from service.rest.bodies import parse
+from service.rest.conditional import body_tag, check, conditional_json, is_conditional
 
 sessions = Blueprint("sessions", url_prefix="/api/auth")
 account = Blueprint("account", url_prefix="/api/auth")
@@ -83,7 +85,7 @@ async def logout(request: Request) -> HTTPResponse:
 @account.route("/me", methods=READ)
 async def me(request: Request) -> HTTPResponse:
     """Read one's own account"""
-    return json_model(_user_out(await _user(request, principal_of(request).user_id)), headers=NO_STORE)
+    return conditional_json(request, await _me(request), NO_STORE)
 
 
 @account.put("/password")
@@ -108,6 +110,8 @@ async def change_password(request: Request) -> HTTPResponse:
 @account.delete("/me")
 async def delete_account(request: Request) -> HTTPResponse:
     """Delete one's account and all its tasks"""
+    if is_conditional(request.headers):
+        check(request.headers, body_tag(await _me(request)))
     await services_of(request).store.delete_user(principal_of(request).user_id)
     return no_content()
 
@@ -115,7 +119,9 @@ async def delete_account(request: Request) -> HTTPResponse:
 @well_known.route("/jwks.json", methods=READ)
 async def jwks(request: Request) -> HTTPResponse:
     """The public keys that verify this service's access tokens"""
-    return json_value(services_of(request).tokens.jwks(), headers={"Cache-Control": "public, max-age=300"})
+    return conditional_json(
+        request, orjson.dumps(services_of(request).tokens.jwks()), {"Cache-Control": "public, max-age=300"}
+    )
 
 
 async def _with_password(
@@ -149,6 +155,11 @@ async def _user(request: Request, user_id: UUID) -> User:
     if user is None:
         raise Unauthorized  # the token outlived its account
     return user
+
+
+async def _me(request: Request) -> bytes:
+    """The caller's account, as it is sent."""
+    return _user_out(await _user(request, principal_of(request).user_id)).model_dump_json().encode()
 
 
 def _user_out(user: User) -> UserOut:

@@ -1,12 +1,29 @@
 """One connection: how it is opened, on which of several hosts, and how it is brought back after a cancellation."""
 
+import socket
+import ssl
 from dataclasses import dataclass
-from random import uniform
+from random import sample, uniform
 from time import monotonic
 
 import asyncpg
 
-from service.database.url import hosts
+from service.database.session import NEUTRAL, Settings
+from service.database.tls import TlsFileError
+from service.database.url import DatabaseUrl, Host, KeepAlive
+
+FAULTS = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InternalClientError,
+    asyncpg.InterfaceError,
+    TlsFileError,
+)
+"""All that can come of an attempt to connect."""
+
+NOT_LIKE_THIS = ("28000", "08P01", "08003", "08006")
+"""SQLSTATEs of a server or a pooler that takes no such connection, but perhaps one with or without TLS."""
 
 BACKOFF_FIRST_SECONDS = 0.05
 BACKOFF_MAX_SECONDS = 0.5
@@ -24,7 +41,7 @@ class PoolOptions:
     `statement_timeout` bounds all that one request does on a connection at a time, the wait for it included.
     """
 
-    dsn: str
+    database: DatabaseUrl
     minimum: int = 0
     maximum: int = 2
     acquire_timeout: float = 1.0
@@ -33,7 +50,12 @@ class PoolOptions:
     max_age: float = 3600.0
     max_idle: float = 300.0
     prepared: bool = True
-    server_settings: tuple[tuple[str, str], ...] = ()
+    application_name: str = "tasks-service"
+    server_settings: Settings = NEUTRAL
+    """Sent at the start of a session."""
+
+    session_settings: Settings = ()
+    """Set once the session is there: a pooler refuses them at its start, and leaves the session to us."""
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
@@ -54,6 +76,17 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no 
         await self.execute("ROLLBACK" if self.is_in_transaction() else "SELECT", timeout=timeout_seconds)
         if self.is_in_transaction():  # the BEGIN that was given up came through after all
             await self.execute("ROLLBACK", timeout=timeout_seconds)
+
+    def keep_alive(self, how: KeepAlive) -> None:
+        """What libpq asks of the kernel, as far as this kernel has it."""
+        tcp: socket.socket = self._transport.get_extra_info("socket")
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(how.on))
+        wanted = {"TCP_USER_TIMEOUT": how.user_timeout}
+        if how.on:
+            wanted |= {"TCP_KEEPIDLE": how.idle, "TCP_KEEPINTVL": how.interval, "TCP_KEEPCNT": how.count}
+        for name, value in wanted.items():
+            if value is not None and hasattr(socket, name):
+                tcp.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     async def end(self, timeout_seconds: float) -> None:
         """Close it, politely if the server still listens."""
@@ -79,12 +112,15 @@ class Backoff:
         return seconds + CLOCK_SECONDS
 
 
+_SET = "SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS given (name, value)"
+
+
 class Connector:
     """Opens connections. Of several hosts, the one that served last is asked first."""
 
     def __init__(self, options: PoolOptions) -> None:
         self._options = options
-        self._hosts = hosts(options.dsn)
+        self._hosts = list(options.database.hosts)
 
     async def connect(self) -> Connection:
         """Raises the driver's error of the last host that was asked.
@@ -92,10 +128,10 @@ class Connector:
         Each host has its share of the time: asyncpg would spend all of it on the first one, even a dead one.
         """
         failure: Exception = OSError("no host")
-        for host in tuple(self._hosts):
+        for host in self._in_order():
             try:
-                connection = await self._connect_to(host, self._options.connect_timeout / len(self._hosts))
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
+                connection = await self._connect_to(host)
+            except FAULTS as error:
                 failure = error
                 continue
             self._hosts.remove(host)
@@ -103,17 +139,62 @@ class Connector:
             return connection
         raise failure
 
-    async def _connect_to(self, host: tuple[str, int], timeout_seconds: float) -> Connection:
+    def _in_order(self) -> list[Host]:
+        return sample(self._hosts, len(self._hosts)) if self._options.database.any_order else list(self._hosts)
+
+    async def _connect_to(self, host: Host) -> Connection:
         o = self._options
-        connection: Connection = await asyncpg.connect(
-            o.dsn,
-            host=host[0],
-            port=host[1],
-            connection_class=Connection,
-            timeout=timeout_seconds,
-            statement_cache_size=100 if o.prepared else 0,
-            server_settings=dict(o.server_settings),
-        )
+        seconds = o.database.connect_timeout or o.connect_timeout / len(self._hosts)
+        connection = await self._try_each(host, monotonic() + seconds)
+        try:
+            if not host.is_socket:
+                connection.keep_alive(o.database.keepalive)
+            if o.session_settings:
+                await connection.fetch(_SET, *zip(*o.session_settings, strict=True), timeout=seconds)
+        except BaseException:
+            connection.terminate()
+            raise
         connection.used_at = monotonic()
         connection.expires_at = connection.used_at + o.max_age * uniform(1 - AGE_JITTER, 1)  # noqa: S311  jitter
         return connection
+
+    async def _try_each(self, host: Host, deadline: float) -> Connection:
+        """With TLS and without, as `sslmode` has it: only what TLS itself may have caused leads to the next try."""
+        ways = [None] if host.is_socket else self._options.database.tls.attempts(host.name)
+        for way in ways[:-1]:
+            try:
+                return await self._open(host, way, deadline)
+            except FAULTS as error:
+                if not _about_tls(error):
+                    raise
+        return await self._open(host, ways[-1], deadline)
+
+    async def _open(self, host: Host, way: ssl.SSLContext | None, deadline: float) -> Connection:
+        """Every argument is given, so that the driver asks neither the environment nor files in the home folder."""
+        o, d = self._options, self._options.database
+        named = {"application_name": d.application_name or o.application_name}
+        asked = {} if d.options is None else {"options": d.options}
+        connection: Connection = await asyncpg.connect(
+            host=host.address,
+            port=host.port,
+            user=d.user,
+            password=d.password,
+            database=d.database,
+            ssl=way or False,
+            direct_tls=way is not None and d.tls.direct,
+            target_session_attrs=d.target,
+            krbsrvname="postgres",
+            gsslib="gssapi",
+            connection_class=Connection,
+            timeout=max(deadline - monotonic(), 0.001),
+            statement_cache_size=100 if o.prepared else 0,
+            server_settings={**named, **asked, **dict(o.server_settings)},
+        )
+        return connection
+
+
+def _about_tls(error: Exception) -> bool:
+    """The server takes no TLS, or only TLS, or the handshake failed; not: nobody is there, or the password is wrong."""
+    if isinstance(error, asyncpg.PostgresError):
+        return error.sqlstate in NOT_LIKE_THIS
+    return isinstance(error, (ssl.SSLError, ConnectionError)) and not isinstance(error, ConnectionRefusedError)

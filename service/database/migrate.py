@@ -5,7 +5,7 @@ import random
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -16,8 +16,11 @@ import structlog
 from tortoise import Tortoise
 
 from service.database import errors
-from service.database.orm import APP, migration_config, orm_config
+from service.database.orm import APP, migration_config, migration_options, orm_config
 from service.database.pool import Pool
+from service.database.session import FORMATS
+from service.database.start import connect, told_in_a_sentence
+from service.database.url import DatabaseUrl
 from service.problems import DatabaseBusy
 
 if TYPE_CHECKING:
@@ -29,7 +32,6 @@ MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 LOCK_KEY = 0x7461736B73  # "tasks"
 LOCK_POLL_SECONDS = 0.2
 LOCK_WAIT_SECONDS = 600.0
-DATABASE_WAIT_SECONDS = 60.0
 TABLE_LOCK_TRIES = 50
 TABLE_LOCK_PAUSE_SECONDS = 0.3
 
@@ -45,7 +47,11 @@ class Revision:
 
     @classmethod
     def of(cls, file: str) -> "Revision":
-        return cls(int(file.partition("_")[0]), file)
+        """Raises MigrationError for what some other program has written into a table of that name."""
+        number = file.partition("_")[0]
+        if not (number.isascii() and number.isdigit()):
+            raise MigrationError(f"The table aerich holds {file!r}, which is no revision of this service.")
+        return cls(int(number), file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,42 +112,29 @@ async def applied(connection: asyncpg.Connection) -> tuple[Revision, ...]:
     return tuple(Revision.of(row["version"]) for row in rows)
 
 
-async def state(dsn: str) -> SchemaState:
-    """Raises MigrationError on a contradiction, or when the database does not answer in time."""
-    connection = await connect(dsn)
+async def state(database: DatabaseUrl) -> SchemaState:
+    """Raises MigrationError on a contradiction, DatabaseFault when the database cannot be asked."""
+    # A pooler lets these through, so that one can ask whichever way one comes.
+    options = replace(migration_options(database), server_settings=FORMATS)
+    connection = await connect(options)
     try:
-        found = SchemaState(files(), await applied(connection))
+        return await state_of(connection)
     finally:
-        await connection.close(timeout=1)
+        await connection.end(1)
+
+
+async def state_of(connection: asyncpg.Connection) -> SchemaState:
+    """Raises MigrationError on a contradiction, DatabaseFault when the database cannot be asked."""
+    async with told_in_a_sentence():
+        found = SchemaState(files(), await applied(connection))
     found.check()
     return found
 
 
-async def connect(dsn: str, wait_seconds: float = DATABASE_WAIT_SECONDS) -> asyncpg.Connection:
-    """A connection of one's own, waiting for a database that is still starting. Raises MigrationError."""
-    deadline = monotonic() + wait_seconds
-    told = False
-    while True:
-        try:
-            return await asyncpg.connect(dsn, timeout=5, server_settings={"application_name": "tasks-migrate"})
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            if errors.sqlstate(error)[:2] in ("28", "3D") or monotonic() > deadline:
-                raise MigrationError(f"The database cannot be reached: {_reason(error)}") from error
-            if not told:
-                log.info("database_awaited", error=type(error).__name__, seconds=wait_seconds)
-                told = True
-        await asyncio.sleep(0.2)
-
-
-def _reason(error: BaseException) -> str:
-    """The error's kind and, where it cannot hold a secret, its text."""
-    text = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else ""
-    return f"{type(error).__name__}{': ' if text else ''}{text}"
-
-
-async def upgrade(dsn: str) -> list[str]:
+@told_in_a_sentence()
+async def upgrade(database: DatabaseUrl) -> list[str]:
     """Apply what the database lacks; returns the files that were applied by this call. Raises MigrationError."""
-    async with _locked(dsn) as connection, _aerich() as command:
+    async with _locked(database) as connection, _aerich() as command:
         found = SchemaState(files(), await applied(connection))
         found.check()
         warn_ahead(found)
@@ -151,12 +144,13 @@ async def upgrade(dsn: str) -> list[str]:
         return [r.file for r in await applied(connection) if r not in found.applied]
 
 
-async def downgrade(dsn: str, to: int | None) -> list[str]:
+@told_in_a_sentence()
+async def downgrade(database: DatabaseUrl, to: int | None) -> list[str]:
     """Undo the last revision, or all above number `to`, newest first. Raises MigrationError.
 
     Each revision is undone in a transaction of its own: after a failure the database stands at the last one undone.
     """
-    async with _locked(dsn) as connection, _aerich() as command:
+    async with _locked(database) as connection, _aerich() as command:
         found = SchemaState(files(), await applied(connection))
         found.check()
         if found.ahead:
@@ -188,13 +182,13 @@ def warn_ahead(found: SchemaState) -> None:
 
 
 @asynccontextmanager
-async def _locked(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+async def _locked(database: DatabaseUrl) -> AsyncIterator[asyncpg.Connection]:
     """One migration at a time, by an advisory lock that dies with its connection.
 
     It is asked for again and again instead of waited for: a session that waits inside a statement holds a snapshot, and
     CREATE INDEX CONCURRENTLY in the process that has the lock would wait for that snapshot forever.
     """
-    connection = await connect(dsn)
+    connection = await connect(migration_options(database))
     try:
         deadline = monotonic() + LOCK_WAIT_SECONDS
         while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):

@@ -5,6 +5,7 @@ What is used of Tortoise's private parts stands here and nowhere else.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib import import_module
 from time import monotonic
 from typing import Any
 
@@ -12,10 +13,12 @@ from prometheus_client import CollectorRegistry
 from tortoise import BaseDBAsyncClient
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.connection import get_connections
+from tortoise.models import Model
 
 from service.background import Background
 from service.database.pool import Connection, Executor, Pool, PoolOptions, Transaction
-from service.database.url import database_dsn
+from service.database.session import NEUTRAL, NO_LIMITS
+from service.database.url import DatabaseUrl, database_url
 from service.telemetry.metrics import BackgroundMetrics, DatabaseMetrics
 
 APP = "models"
@@ -109,26 +112,39 @@ def orm_config(pool: Callable[[], Pool], *, owns_pool: bool = False, migrates: b
     }
 
 
+def tables() -> list[str]:
+    """Those that the service works on."""
+    modules = [import_module(name) for name in MODELS]
+    found = {member for module in modules for member in vars(module).values() if isinstance(member, type)}
+    return sorted(m._meta.db_table for m in found if issubclass(m, Model) and m._meta.db_table)  # noqa: SLF001  Tortoise has no other way to ask
+
+
 def migration_config() -> dict[str, Any]:
     """For Aerich: two connections of its own, statements without a time limit, locks with a short one."""
     return orm_config(_migration_pool, owns_pool=True, migrates=True)
 
 
-def _migration_pool() -> Pool:
-    options = PoolOptions(
-        dsn=database_dsn(),
+def migration_options(database: DatabaseUrl) -> PoolOptions:
+    return PoolOptions(
+        database,
         statement_timeout=None,
         acquire_timeout=10.0,
         connect_timeout=10.0,
+        application_name="tasks-migrate",
         server_settings=(
+            *NEUTRAL,
+            *NO_LIMITS,
             ("lock_timeout", f"{MIGRATION_LOCK_TIMEOUT_MS}ms"),
             # A killed migration's statement ends soon, or the one that comes after it would wait for a ghost.
             ("client_connection_check_interval", "1s"),
-            ("application_name", "tasks-migrate"),
         ),
     )
+
+
+def _migration_pool() -> Pool:
     registry = CollectorRegistry()
-    return Pool(options, DatabaseMetrics(registry), Background(BackgroundMetrics(registry)))
+    background = Background(BackgroundMetrics(registry))
+    return Pool(migration_options(database_url()), DatabaseMetrics(registry), background)
 
 
 def __getattr__(name: str) -> Any:

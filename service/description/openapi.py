@@ -22,10 +22,21 @@ _ANYWHERE: tuple[type[Problem], ...] = (
     problems.ExpectationFailed,
     problems.HeadersTooLarge,
     problems.Unexpected,
+    problems.Overloaded,
 )
 _WITH_BODY: tuple[type[Problem], ...] = (problems.NotJson, problems.TooLarge, problems.UnsupportedMediaType)
-_WITH_DATABASE: tuple[type[Problem], ...] = (problems.DatabaseUnavailable,)
-_WITH_TOKEN: tuple[type[Problem], ...] = (problems.Unauthorized, problems.TooManyRequests)
+_WITH_DATABASE: tuple[type[Problem], ...] = (
+    problems.DatabaseUnavailable,
+    problems.DatabaseSlow,
+    problems.DatabaseBusy,
+    problems.PoolExhausted,
+)
+_WITH_WRITES: tuple[type[Problem], ...] = (problems.DatabaseReadOnly, problems.DatabaseFull)
+_WITH_TOKEN: tuple[type[Problem], ...] = (
+    problems.Unauthorized,
+    problems.TooManyRequests,
+    problems.IssuerUnavailable,
+)
 
 
 def header(description: str, schema: Json | None = None) -> Json:
@@ -34,6 +45,12 @@ def header(description: str, schema: Json | None = None) -> Json:
 
 HEADERS: dict[str, Json] = {
     "ETag": header("Names this state; for `If-Match` and `If-None-Match`"),
+    "Content-Location": header("Path of the task in the answer", {"type": "string", "format": "uri-reference"}),
+    "Date": header("When the answer was made, as RFC 9110 has dates"),
+    "Vary": header("The request's headers that the answer depends on"),
+    "Accept": header("The media types that the body may have"),
+    "Accept-Patch": header("The media types that the body may have"),
+    "Accept-Encoding": header("`identity`: the content codings that the body may have"),
     "Location": header("Path of the new task", {"type": "string", "format": "uri-reference"}),
     "Link": header('`<path>; rel="next"`, when there is a next page'),
     "X-Total-Count": header("How many tasks match, with `Prefer: count=exact`", {"type": "integer", "minimum": 0}),
@@ -65,8 +82,8 @@ PARAMETERS: dict[str, Json] = {
     },
 }
 for _name, _description in (
-    ("If-Match", "Only if the task is in one of these states, or `*` for any; otherwise 412"),
-    ("If-None-Match", "Answer 304 if the state is still one of these"),
+    ("If-Match", "Only if the state is one of these, or `*` for any; otherwise 412"),
+    ("If-None-Match", "Only if the state is none of these; otherwise 304 to a read, and 412 to a change"),
     ("Prefer", "`count=exact` adds `X-Total-Count`"),
     ("Idempotency-Key", "1 to 255 visible ASCII characters; a repeat within 24 hours gets the first answer again"),
 ):
@@ -126,6 +143,7 @@ class Operation:
         found += _WITH_TOKEN if self.token else ()
         found += _WITH_BODY if self.body is not None else ()
         found += _WITH_DATABASE if self.database else ()
+        found += _WITH_WRITES if self.database and self.method != "get" else ()
         return found
 
 
@@ -163,7 +181,7 @@ def build(operations: Sequence[Operation], models: Sequence[type[BaseModel]], sc
 def _answer(answer: Answer) -> Json:
     found: Json = {
         "description": answer.description,
-        "headers": {name: _ref("headers", name) for name in (*answer.headers, "X-Request-Id")},
+        "headers": {name: _ref("headers", name) for name in (*answer.headers, *_EVERYWHERE)},
     }
     if answer.schema is not None:
         schema = _ref("schemas", answer.schema) if isinstance(answer.schema, str) else answer.schema
@@ -184,23 +202,30 @@ def _problems(kinds: Sequence[type[Problem]]) -> Json:
 def _problem(status: int, kinds: Sequence[type[Problem]]) -> Json:
     invalid = problems.Invalid in kinds
     codes = " · ".join(f"`{kind.code}`: {kind.title}" for kind in kinds)
-    names = ["X-Request-Id", *_PROBLEM_HEADERS.get(status, ())]
+    names = [*_EVERYWHERE, "Cache-Control", *_PROBLEM_HEADERS.get(status, ())]
+    names += _LIMITED_HEADERS if problems.BadCredentials in kinds else ()
+    schema = "ValidationProblem" if invalid and len(kinds) == 1 else "Problem"
+    here = {"properties": {"status": {"const": status}, "code": {"enum": sorted({kind.code for kind in kinds})}}}
     return {
         "description": codes,
         "headers": {name: _ref("headers", name) for name in names},
         "content": {
             PROBLEM_JSON: {
-                "schema": _ref("schemas", "ValidationProblem" if invalid and len(kinds) == 1 else "Problem"),
+                "schema": {"allOf": [_ref("schemas", schema), here]},
                 "example": _example(kinds[0]),
             }
         },
     }
 
 
+_LIMITED_HEADERS = ("RateLimit", "RateLimit-Policy")
+_EVERYWHERE = ("X-Request-Id", "Date")
 _PROBLEM_HEADERS = {
     401: ("WWW-Authenticate",),
+    409: ("Retry-After",),
     412: ("ETag",),
-    429: ("Retry-After", "RateLimit", "RateLimit-Policy"),
+    415: ("Accept", "Accept-Patch", "Accept-Encoding"),
+    429: ("Retry-After", *_LIMITED_HEADERS),
     503: ("Retry-After",),
 }
 

@@ -20,7 +20,12 @@ OPERATIONS = (
         "openapi",
         "Read this description of the API",
         "service",
-        answers=(Answer(200, "An OpenAPI 3.1 document", {"type": "object"}),),
+        parameters=("If-Match", "If-None-Match"),
+        answers=(
+            Answer(200, "An OpenAPI 3.1 document", {"type": "object"}, ("ETag", "Cache-Control")),
+            Answer(304, "The description has not changed", headers=("ETag", "Cache-Control")),
+        ),
+        problems=(problems.PreconditionFailed,),
         token=False,
         database=False,
     ),

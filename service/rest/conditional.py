@@ -45,12 +45,16 @@ ANY_STATE = Preconditions()
 
 def preconditions(headers: Header) -> Preconditions:
     """What `If-Match` and `If-None-Match` ask of a task that is about to be changed."""
-    if "if-match" not in headers and "if-none-match" not in headers:
+    if not is_conditional(headers):
         return ANY_STATE
     allowed, refused = _named_times(headers, "if-match"), _named_times(headers, "if-none-match")
     if "if-none-match" in headers and refused is None:
         allowed = []  # `*` stands for whatever state the task is in: there is none left
     return Preconditions(allowed, refused)
+
+
+def is_conditional(headers: Header) -> bool:
+    return "if-match" in headers or "if-none-match" in headers
 
 
 def _named_times(headers: Header, name: str) -> list[datetime] | None:

@@ -84,7 +84,8 @@ async def idempotent(request: Request, pool: Pool, user_id: UUID, work: Work) ->
 
 def _fingerprint(request: Request) -> str:
     """What makes two requests the same one, in hex. Ids in paths are the same in either case."""
-    conditions = (*request.headers.getall("if-match", ()), *request.headers.getall("if-none-match", ()))
+    excluded = [f"not {field}" for field in request.headers.getall("if-none-match", ())]
+    conditions = (*request.headers.getall("if-match", ()), *excluded)
     parts = (request.method, request.path.rstrip("/").lower(), ",".join(conditions))
     digest = hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape") + b"\n")
     digest.update(request.body)

@@ -4,8 +4,9 @@ from typing import Any
 
 from service import problems
 from service.description.openapi import Answer, Json, Operation
-from service.http.responses import MERGE_PATCH_JSON
-from service.tasks.paging import ListParameters
+from service.rest.bodies import ACCEPT_MERGE_PATCH
+from service.tasks.model import DESCRIPTION_MAX, TITLE_MAX
+from service.tasks.paging import LIMIT_MAX, ListParameters
 from service.tasks.schemas import NewTask, TaskPatch, TaskReplacement
 
 MODELS = (NewTask, TaskReplacement, TaskPatch)
@@ -29,8 +30,8 @@ SCHEMAS: Json = {
         "properties": {
             "id": _ID,
             "user_id": _ID,
-            "title": {"type": "string", "minLength": 1, "maxLength": 500},
-            "description": {"type": ["string", "null"], "maxLength": 10_000},
+            "title": {"type": "string", "minLength": 1, "maxLength": TITLE_MAX},
+            "description": {"type": ["string", "null"], "maxLength": DESCRIPTION_MAX},
             "completed": {"type": "boolean"},
             "created_at": _TIME,
             "updated_at": {**_TIME, "description": "Rises with every change of the task"},
@@ -41,10 +42,12 @@ SCHEMAS: Json = {
 
 _TASKS = "/api/{user_id}/tasks"
 _TASK = "/api/{user_id}/tasks/{task_id}"
-_CHANGED = ("ETag",)
-_WRITE_ONCE = ("ETag", "Idempotency-Replayed")
+_READ = ("ETag", "Cache-Control", "Vary")
+_CHANGED = ("ETag", "Content-Location")
+_WRITE_ONCE = (*_CHANGED, "Idempotency-Replayed")
+_CONDITIONS = ("If-Match", "If-None-Match")
 _KEY_PROBLEMS = (problems.IdempotencyInProgress, problems.IdempotencyKeyReused)
-_OWN = (problems.Forbidden, problems.Invalid)
+_OWN = (problems.Forbidden, problems.Invalid, problems.PreconditionFailed)
 _ONE = (*_OWN, problems.TaskNotFound)
 
 
@@ -107,8 +110,8 @@ OPERATIONS = (
         "Create a task",
         body=NewTask,
         body_example={"title": "buy milk", "description": "two litres"},
-        parameters=("Idempotency-Key",),
-        answers=(_task(201, "The new task", ("Location", *_WRITE_ONCE)),),
+        parameters=(*_CONDITIONS, "Idempotency-Key"),
+        answers=(_task(201, "The new task", ("Location", "ETag", "Idempotency-Replayed")),),
         problems=(*_OWN, *_KEY_PROBLEMS),
     ),
     _operation(
@@ -117,16 +120,16 @@ OPERATIONS = (
         "list_tasks",
         "List tasks",
         description="Newest first unless `sort` says otherwise. Follow `Link` to the next page.",
-        parameters=(*_query_parameters(), "Prefer", "If-None-Match"),
+        parameters=(*_query_parameters(), "Prefer", *_CONDITIONS),
         answers=(
             Answer(
                 200,
                 "A page of tasks",
-                {"type": "array", "items": {"$ref": "#/components/schemas/Task"}, "maxItems": 500},
-                ("ETag", "Link", "X-Total-Count", "Preference-Applied", "Cache-Control"),
+                {"type": "array", "items": {"$ref": "#/components/schemas/Task"}, "maxItems": LIMIT_MAX},
+                (*_READ, "Link", "X-Total-Count", "Preference-Applied"),
                 example=[_EXAMPLE],
             ),
-            Answer(304, "The page has not changed", headers=("ETag", "Link", "Cache-Control")),
+            Answer(304, "The page has not changed", headers=(*_READ, "Link", "X-Total-Count", "Preference-Applied")),
         ),
         problems=_OWN,
     ),
@@ -135,10 +138,10 @@ OPERATIONS = (
         _TASK,
         "get_task",
         "Read a task",
-        parameters=("If-None-Match",),
+        parameters=_CONDITIONS,
         answers=(
-            _task(200, "The task", ("ETag", "Cache-Control")),
-            Answer(304, "The task has not changed", headers=("ETag", "Cache-Control")),
+            _task(200, "The task", _READ),
+            Answer(304, "The task has not changed", headers=_READ),
         ),
         problems=_ONE,
     ),
@@ -150,9 +153,9 @@ OPERATIONS = (
         description="A description left out stays, null clears it; `completed` stays.",
         body=TaskReplacement,
         body_example={"title": "buy bread"},
-        parameters=("If-Match",),
+        parameters=_CONDITIONS,
         answers=(_task(200, "The task as it is now", _CHANGED),),
-        problems=(*_ONE, problems.PreconditionFailed),
+        problems=_ONE,
     ),
     _operation(
         "patch",
@@ -162,27 +165,27 @@ OPERATIONS = (
         description="A merge patch, RFC 7396: what is left out stays.",
         body=TaskPatch,
         body_example={"completed": True},
-        media_types=(MERGE_PATCH_JSON, "application/json"),
-        parameters=("If-Match", "Idempotency-Key"),
+        media_types=ACCEPT_MERGE_PATCH,
+        parameters=(*_CONDITIONS, "Idempotency-Key"),
         answers=(_task(200, "The task as it is now", _WRITE_ONCE),),
-        problems=(*_ONE, problems.PreconditionFailed, *_KEY_PROBLEMS),
+        problems=(*_ONE, *_KEY_PROBLEMS),
     ),
     _operation(
         "patch",
         f"{_TASK}/complete",
         "toggle_task",
         "Toggle whether a task is completed",
-        parameters=("If-Match", "Idempotency-Key"),
+        parameters=(*_CONDITIONS, "Idempotency-Key"),
         answers=(_task(200, "The task as it is now", _WRITE_ONCE),),
-        problems=(*_ONE, problems.PreconditionFailed, *_KEY_PROBLEMS),
+        problems=(*_ONE, *_KEY_PROBLEMS),
     ),
     _operation(
         "delete",
         _TASK,
         "delete_task",
         "Delete a task",
-        parameters=("If-Match",),
+        parameters=_CONDITIONS,
         answers=(Answer(204, "The task is gone"),),
-        problems=(*_ONE, problems.PreconditionFailed),
+        problems=_ONE,
     ),
 )

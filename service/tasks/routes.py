@@ -11,7 +11,7 @@ from service.database.pool import Executor, Pool
 from service.http.requests import Request
 from service.http.responses import OWN, READ, json_bytes, no_content, unchanged
 from service.rest.bodies import ACCEPT_MERGE_PATCH, parse
-from service.rest.conditional import body_tag, check, conditional_json, not_modified, preconditions
+from service.rest.conditional import body_tag, check, conditional_json, is_conditional, not_modified, preconditions
 from service.rest.idempotency import idempotent
 from service.tasks.paging import Cursors, parse_list_query
 from service.tasks.schemas import NewTask, Task, TaskPatch, TaskReplacement, json_array, parse_task_id
@@ -43,7 +43,7 @@ async def create_task(request: Request, user_id: str) -> HTTPResponse:
     body = parse(NewTask, request)
 
     async def create(executor: Executor) -> HTTPResponse:
-        if "if-match" in request.headers or "if-none-match" in request.headers:
+        if is_conditional(request.headers):
             check(request.headers, body_tag((await _page(request, executor))[0]))
         task = await _store(request, executor).create(body)
         return _answer(task, status=201, headers={"Location": _path(request, task)})

@@ -1,12 +1,13 @@
 """Other origins, and what every answer tells a browser and a cache."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 
-from tests.support.server import Service
-from tests.support.users import User, sign_up
+from tests.support.database import Database
+from tests.support.server import Service, serve
+from tests.support.users import User, client, sign_up
 
 APP = "https://app.example"
 PREFLIGHT = {
@@ -29,26 +30,98 @@ def test_no_other_origin_may_do_anything_by_default(user: User) -> None:
         assert cors(answer) == {}
 
 
-def test_a_configured_origin_may_ask_and_see_the_headers_it_needs(start_service: Callable[..., Service]) -> None:
-    server = start_service(CORS_ORIGINS=f"{APP},https://other.example")
+@pytest.fixture(scope="module")
+def shared(database: Database) -> Iterator[Service]:
+    """A server that two origins may call; the second is written as nobody's browser would."""
+    with serve(database.url, CORS_ORIGINS=f"{APP}, HTTPS://Other.Example:443") as running:
+        yield running
+
+
+@pytest.fixture
+def caller(shared: Service) -> Iterator[User]:
+    with sign_up(shared.url) as somebody:
+        yield somebody
+
+
+def names(field: str) -> set[str]:
+    return {name.strip().lower() for name in field.split(",")}
+
+
+@pytest.mark.parametrize("origin", [APP, "https://other.example"])
+def test_a_configured_origin_may_ask_and_see_the_headers_it_needs(caller: User, origin: str) -> None:
+    preflight = caller.http.options(caller.tasks, headers={**PREFLIGHT, "Origin": origin})
+    assert preflight.status_code == 204
+    allowed = cors(preflight)
+    assert allowed["access-control-allow-origin"] == origin
+    assert names(allowed["access-control-allow-methods"]) == {"get", "head", "post", "options"}
+    assert names(allowed["access-control-allow-headers"]) >= {"authorization", "if-match", "traceparent", "tracestate"}
+    assert int(allowed["access-control-max-age"]) > 0
+    answer = caller.http.get(caller.tasks, headers={"Origin": origin})
+    assert cors(answer)["access-control-allow-origin"] == origin
+    assert names(cors(answer)["access-control-expose-headers"]) >= {
+        "etag",
+        "link",
+        "x-request-id",
+        "retry-after",
+        "date",
+    }
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+def test_answers_to_other_origins_keep_the_fields_of_their_handlers(caller: User) -> None:
+    caller.create()
+    for headers in ({"Origin": APP}, {"Origin": "https://evil.example"}, {}):
+        for extra, status in (({}, 200), ({"If-None-Match": "*"}, 304)):
+            answer = caller.http.get(caller.tasks, headers={**headers, **extra})
+            assert answer.status_code == status
+            assert names(answer.headers["vary"]) == {"authorization", "prefer", "origin"}
+            assert answer.headers["cache-control"] == "private, no-cache"
+
+
+def test_errors_can_be_read_by_other_origins_too(shared: Service, caller: User) -> None:
+    origin = {"Origin": APP}
+    with client(shared.url, **origin) as visitor:
+        for answer, status in (
+            (visitor.get("/nowhere"), 404),
+            (visitor.get(caller.tasks), 401),
+            (caller.http.put(caller.tasks, headers=origin), 405),
+            (caller.http.post(caller.tasks, json={}, headers=origin), 422),
+            (caller.http.post(caller.tasks, content=b"x" * 200_000, headers=origin), 413),
+        ):
+            assert answer.status_code == status
+            assert cors(answer)["access-control-allow-origin"] == APP
+            assert "origin" in names(answer.headers["vary"])
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "https://app.example.evil.example", "http://app.example", "null", "", f"{APP}/"]
+)
+def test_any_other_origin_gets_no_leave(caller: User, origin: str) -> None:
+    for answer in (
+        caller.http.get(caller.tasks, headers={"Origin": origin}),
+        caller.http.options(caller.tasks, headers={**PREFLIGHT, "Origin": origin}),
+    ):
+        assert answer.is_success
+        assert cors(answer) == {}
+        assert "origin" in names(answer.headers["vary"])
+
+
+def test_every_route_answers_preflight_requests(shared: Service, visitor: httpx.Client) -> None:
+    paths = httpx.get(f"{shared.url}/openapi.json", verify=False).json()["paths"]
+    for path, operations in paths.items():
+        for method in operations:
+            asked = {**PREFLIGHT, "Access-Control-Request-Method": method.upper()}
+            answer = httpx.options(f"{shared.url}{path.format(user_id='x', task_id='y')}", headers=asked, verify=False)
+            assert answer.status_code == 204
+            assert method in names(cors(answer)["access-control-allow-methods"]), path
+
+
+def test_all_origins_may_call_when_that_is_asked_for(start_service: Callable[..., Service]) -> None:
+    server = start_service(CORS_ORIGINS="*")
     with sign_up(server.url) as user:
-        preflight = cors(user.http.options(user.tasks, headers=PREFLIGHT))
-        assert preflight["access-control-allow-origin"] == APP
-        assert "post" in preflight["access-control-allow-methods"].lower()
-        assert {"authorization", "if-match", "idempotency-key"} <= set(
-            preflight["access-control-allow-headers"].replace(" ", "").lower().split(",")
-        )
-        answer = user.http.get(user.tasks, headers={"Origin": APP})
-        assert cors(answer)["access-control-allow-origin"] == APP
-        assert {"etag", "link", "x-request-id"} <= set(
-            cors(answer)["access-control-expose-headers"].replace(" ", "").lower().split(",")
-        )
-        assert "access-control-allow-credentials" not in answer.headers
-        assert "origin" in answer.headers["vary"].lower()
-        assert (
-            "access-control-allow-origin"
-            not in user.http.get(user.tasks, headers={"Origin": "https://evil.example"}).headers
-        )
+        answer = user.http.get(user.tasks, headers={"Origin": "https://anybody.example"})
+        assert cors(answer)["access-control-allow-origin"] == "*"
+        assert names(answer.headers["vary"]) == {"authorization", "prefer"}
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,26 @@ def test_a_key_is_forgotten_after_24_hours(user: User, database: Database) -> No
     assert again.json()["id"] != first.json()["id"]
 
 
+def test_an_id_in_upper_case_makes_no_other_request(user: User) -> None:
+    headers = keyed()
+    first = user.http.post(user.tasks, json={"title": "once"}, headers=headers)
+    assert first.status_code == 201
+    for path in (f"/api/{user.id.upper()}/tasks", f"{user.tasks}/"):
+        same(first, user.http.post(path, json={"title": "once"}, headers=headers))
+    task, headers = first.json(), keyed()
+    toggled = user.http.patch(f"{user.path(task)}/complete", headers=headers)
+    same(toggled, user.http.patch(f"{user.tasks}/{task['id'].upper()}/complete", headers=headers))
+    assert [task["completed"] for task in user.list()] == [True]
+
+
+def test_other_preconditions_make_another_request(user: User) -> None:
+    headers = keyed()
+    path = f"{user.path(user.create())}/complete"
+    assert user.http.patch(path, headers={**headers, "If-None-Match": '"x"'}).status_code == 200
+    for conditions in ({}, {"If-None-Match": '"y"'}, {"If-Match": '"x"'}):
+        assert_problem(user.http.patch(path, headers={**headers, **conditions}), 422, "idempotency_key_reused")
+
+
 def test_the_purge_deletes_what_has_expired_and_nothing_else(user: User, fresh_database: Database) -> None:
     fresh_database.query("INSERT INTO users (id, email, password_hash) VALUES ($1, 'a@b.c', '!')", UUID(user.id))
     for key, age in (("old", 25), ("young", 23)):

@@ -152,6 +152,14 @@ def test_a_body_over_160_kib_is_a_413(idle_user: User, path: str) -> None:
     assert idle_user.list() == []
 
 
+def test_the_longest_task_fits_however_its_characters_are_spelt(user: User) -> None:
+    longest = {"title": "\U0001f600" * 500, "description": "\U0001f600" * 10_000}
+    for body in (json.dumps(longest), json.dumps(longest, ensure_ascii=False)):
+        answer = user.http.post(user.tasks, content=body.encode(), headers={"Content-Type": "application/json"})
+        assert answer.status_code == 201
+        assert {name: answer.json()[name] for name in longest} == longest
+
+
 @pytest.mark.parametrize("sent", ["a", "0f8fad5b-d9cb-469f-a165-70867728950e", "a.b_c:d/e+f=g@h-1", "x" * 128])
 def test_a_sane_request_id_is_kept(visitor: httpx.Client, sent: str) -> None:
     response = visitor.get("/nowhere", headers={"X-Request-Id": sent})

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from service.database import migrate
 from service.database.migrate import MigrationError, Revision, SchemaState
+from service.database.url import DatabaseUrl, parse_database_url
 from tests.support.database import ROOT, Database, bare_environment, held
 from tests.support.drill import eventually, percentile, pick, report
 from tests.support.migrations import Migrations
@@ -50,14 +51,14 @@ def _upgrade(database: Database) -> list[str]:
 
 
 def _downgrade(database: Database, to: int | None = None) -> list[str]:
-    return _here(database, lambda dsn: migrate.downgrade(dsn, to))
+    return _here(database, lambda url: migrate.downgrade(url, to))
 
 
-def _here(database: Database, action: Callable[[str], Coroutine[Any, Any, T]]) -> T:
+def _here(database: Database, action: Callable[[DatabaseUrl], Coroutine[Any, Any, T]]) -> T:
     """In this process: starting another one takes longer than most migrations."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", database.url)
-        return asyncio.run(action(database.url))
+        return asyncio.run(action(parse_database_url(database.url)))
 
 
 def _start(database: Database, *arguments: str) -> subprocess.Popen[str]:
@@ -139,9 +140,9 @@ def test_a_database_that_is_ahead_is_a_warning(fresh_database: Database) -> None
         _downgrade(fresh_database)
 
 
-@pytest.mark.parametrize("action", [migrate.upgrade, migrate.state, lambda dsn: migrate.downgrade(dsn, None)])
+@pytest.mark.parametrize("action", [migrate.upgrade, migrate.state, lambda url: migrate.downgrade(url, None)])
 def test_a_database_from_another_branch_is_refused(
-    fresh_database: Database, action: Callable[[str], Coroutine[Any, Any, object]]
+    fresh_database: Database, action: Callable[[DatabaseUrl], Coroutine[Any, Any, object]]
 ) -> None:
     other = f"{FILES[-1].partition('_')[0]}_20200101000000_other_branch.py"
     fresh_database.query("UPDATE aerich SET version = $1 WHERE version = $2", other, FILES[-1])

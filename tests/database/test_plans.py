@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from service.lifecycle import PLANNER
+from service.database.session import PLANNER
 from service.tasks.paging import ListParameters, TaskQuery
 from tests.support.database import Database, connected
 from tests.support.drill import pick, report

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from service.background import Background
 from service.database.connection import Connection, Connector
 from service.database.pool import Pool, PoolOptions, Statement
+from service.database.url import parse_database_url
 from service.telemetry.metrics import BackgroundMetrics, DatabaseMetrics
 from tests.support.database import Database
 from tests.support.drill import until
@@ -26,7 +27,7 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 async def pool(database: Database, registry: CollectorRegistry) -> AsyncIterator[Pool]:
-    options = PoolOptions(dsn=database.url, minimum=SIZE, maximum=SIZE, acquire_timeout=5.0)
+    options = PoolOptions(parse_database_url(database.url), minimum=SIZE, maximum=SIZE, acquire_timeout=5.0)
     pool = Pool(options, DatabaseMetrics(registry), Background(BackgroundMetrics(registry)))
     await pool.open()
     yield pool

@@ -15,6 +15,8 @@ def before_call(_context: Any, case: Any, _kwargs: dict[str, Any]) -> None:
         headers["Idempotency-Key"] = uuid4().hex  # the same key for another request is a 422
     if "If-Match" in headers:
         headers["If-Match"] = "*"  # a made-up tag is a 412
+    if "If-None-Match" in headers:
+        headers["If-None-Match"] = '"made-up"'  # and so is `*`, where the task exists
     query = case.query or {}
     if re.fullmatch(r"[A-Za-z0-9_-]{1,4096}", str(query.get("cursor", ""))):
         query.pop("cursor")  # a made-up cursor is a 422

@@ -134,9 +134,7 @@ def test_where_no_representation_is_selected_conditions_mean_nothing(user: User)
 
 
 @pytest.mark.parametrize("verb", WRITES)
-def test_of_two_writers_that_exclude_one_state_both_may_win_once_it_is_left(
-    service: Service, user: User, verb: str
-) -> None:
+def test_of_two_writers_that_exclude_a_state_neither_gets_through(service: Service, user: User, verb: str) -> None:
     """In the state that both exclude neither gets through, however close together they come."""
     with client(service.url, **user.http.headers) as one, client(service.url, **user.http.headers) as two:
         for _ in range(5):

@@ -1,6 +1,11 @@
 """What every error of the API looks like."""
 
+import re
 from typing import Any, Protocol
+
+import httpx
+
+from service.api import document as described
 
 MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 
@@ -16,6 +21,8 @@ class HasProblem(Protocol):
 def assert_problem(response: HasProblem, status: int, code: str) -> dict[str, Any]:
     """Returns the problem document."""
     document = response.json()
+    if isinstance(response, httpx.Response):
+        assert_documented(response.request.method, response.request.url.path, status, code)
     assert (response.status_code, document["code"]) == (status, code), document
     assert response.headers["content-type"] == "application/problem+json"
     assert set(document) - {"errors"} == MEMBERS
@@ -23,6 +30,23 @@ def assert_problem(response: HasProblem, status: int, code: str) -> dict[str, An
     assert document["request_id"] == response.headers["x-request-id"]
     assert ("errors" in document) == (code == "validation_error")
     return dict(document)
+
+
+def assert_documented(method: str, path: str, status: int, code: str) -> None:
+    """Whatever a test provokes has to stand in the description; of paths and methods that it lacks it says nothing."""
+    for template, operations in described()["paths"].items():
+        operation = operations.get(method.lower())
+        if operation is not None and re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), path):
+            assert code in codes(operation, status), f"{method} {template} does not say that it may be {status} {code}"
+
+
+def codes(operation: dict[str, Any], status: int) -> set[str]:
+    """The codes that an operation's description has for a status."""
+    answer = operation["responses"].get(str(status))
+    if answer is None or "application/problem+json" not in answer.get("content", {}):
+        return set()
+    _, here = answer["content"]["application/problem+json"]["schema"]["allOf"]
+    return set(here["properties"]["code"]["enum"])
 
 
 def faults(response: HasProblem) -> set[tuple[str, str]]:

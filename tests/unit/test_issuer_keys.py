@@ -13,8 +13,9 @@ import pytest
 
 from service.accounts import issuer as module
 from service.accounts.discovery import ANSWER_BYTES_MAX, Exchange, KeySet, is_issuer
-from service.accounts.issuer import IssuerKeys, IssuerUnavailable
+from service.accounts.issuer import IssuerKeys
 from service.accounts.tokens import BadToken
+from service.problems import IssuerUnavailable
 from tests.support.issuer import CONFIGURATION, KEYS, Answer, Issuer, Key, send, until
 
 

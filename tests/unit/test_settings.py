@@ -62,6 +62,7 @@ def test_the_defaults_are_those_of_the_contract(load: Load) -> None:
         ("DATABASE_URL", "postgresql://"),
         ("DATABASE_URL", "postgresql://u:hunter2@db/x?sslmode=swordfish"),
         ("DATABASE_URL", "postgresql://u:hunter2@[db/x"),
+        ("DATABASE_URL", "postgresql://u:hunter2@db/x?channel_binding=require"),
         ("JWT_SECRET", None),
         ("JWT_SECRET", "swordfish"),
         ("JWT_SECRET", "x" * 31),
@@ -96,6 +97,11 @@ def test_a_mistake_is_named(load: Load, name: str, value: str | None) -> None:
 def test_all_mistakes_are_named_together(load: Load) -> None:
     found = mistakes(load, DATABASE_URL=None, JWT_SECRET="swordfish", PORT="http", DB_POOL_MIN="30", LOG_LEVEL="loud")
     assert found == ["DATABASE_URL", "DB_POOL_MIN", "JWT_SECRET", "LOG_LEVEL", "PORT"]
+
+
+def test_all_mistakes_in_the_url_are_named_together(load: Load) -> None:
+    url = "postgresql://tasks:hunter2@db/tasks?channel_binding=require&pgbouncer=true"
+    assert mistakes(load, DATABASE_URL=url, PORT="http") == ["DATABASE_URL", "DATABASE_URL", "PORT"]
 
 
 def test_what_disagrees_is_named_beside_what_is_missing(load: Load) -> None:
@@ -135,7 +141,7 @@ def test_a_secret_may_come_from_a_file(load: Load, tmp_path: Path) -> None:
     settings = load(DATABASE_URL=None, JWT_SECRET=None, **files)
     assert settings.jwt_secret is not None
     assert settings.jwt_secret.get_secret_value() == f"{SECRET}x"
-    assert settings.dsn == "postgresql://tasks@elsewhere/tasks"
+    assert [host.name for host in settings.database.hosts] == ["elsewhere"]
     assert settings.port == 8001
 
 
@@ -174,3 +180,60 @@ def test_secrets_are_not_shown(load: Load) -> None:
     assert "hunter2" not in repr(settings)
     assert SECRET not in repr(settings)
     assert "PRIVATE KEY" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        ("", set()),
+        (" , ", set()),
+        ("*", {"*"}),
+        ("https://app.example", {"https://app.example"}),
+        (" https://A.example , http://b.example,", {"https://a.example", "http://b.example"}),
+        ("HTTPS://App.Example:443", {"https://app.example"}),
+        ("http://app.example:80", {"http://app.example"}),
+        ("https://app.example:80", {"https://app.example:80"}),
+        ("http://localhost:3000,http://127.0.0.1:3000", {"http://localhost:3000", "http://127.0.0.1:3000"}),
+        ("http://[::1]:3000", {"http://[::1]:3000"}),
+        ("https://b\u00fccher.example", {"https://xn--bcher-kva.example"}),
+        ("capacitor://localhost", {"capacitor://localhost"}),
+    ],
+)
+def test_origins_are_kept_as_browsers_write_them(load: Load, given: str, origins: set[str]) -> None:
+    assert load(CORS_ORIGINS=given).allowed_origins == origins
+
+
+@pytest.mark.parametrize(
+    ("origin", "reason"),
+    [
+        ("https://app.example/", "slash"),
+        ("https://app.example/path", "path"),
+        ("https://app.example?x=y", "path"),
+        ("https://app.example#x", "path"),
+        ("app.example", "scheme"),
+        ("localhost:3000", "scheme"),
+        ("//app.example", "scheme"),
+        ("null", "scheme"),
+        ("https://*.example", "wildcard"),
+        ("*.example", "scheme"),
+        ("*, https://app.example", "beside"),
+        ("https://", "host"),
+        ("https://app.example:", "origin"),
+        ("https://app.example:0", "origin"),
+        ("https://app.example:99999", "port"),
+        ("https://app.example:x", "port"),
+        ("https://user@app.example", "user"),
+        ("https://a b.example", "host"),
+        ("https://app..example", "host"),
+        ("https://[::1", "address"),
+        ("'https://app.example'", "origin"),
+    ],
+)
+def test_an_origin_that_would_never_match_is_a_mistake(load: Load, origin: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=f"^CORS_ORIGINS: .*{reason}"):
+        load(CORS_ORIGINS=f"https://good.example,{origin}")
+
+
+def test_all_wrong_origins_are_named_together(load: Load) -> None:
+    with pytest.raises(SettingsError, match=r"'a\.example' .*'https://b\.example/' "):
+        load(CORS_ORIGINS="a.example,https://good.example,https://b.example/", PORT="0")
