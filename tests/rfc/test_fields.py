@@ -54,7 +54,7 @@ def test_every_answer_is_dated(service: Service, user: User) -> None:
 def test_refusals_of_what_could_not_be_read_are_dated(service: Service) -> None:
     for data in (
         b"no HTTP at all\r\n\r\n",
-        request("GET", "/" + "x" * 20_000),
+        request("GET", "/" + "x" * 40_000),
         request("POST", "/", "Expect: x", body=b"x"),
     ):
         assert_dated(exchange(service, data)[0])
