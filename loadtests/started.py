@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.slow_database import slowed
-from service.database.embedded import EmbeddedPostgres, embedded_postgres, end
+from service.database.embedded import EmbeddedPostgres, embedded_postgres, without_libpq
+from service.processes import end
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent
@@ -50,7 +51,7 @@ def started_service(env: Mapping[str, str]) -> Iterator[Started]:
     ):
         server.create_database("tasks")
         settings = {
-            **env,
+            **without_libpq(env),
             "DATABASE_URL": database_url,
             "JWT_SECRET": secrets.token_urlsafe(48),
             "HOST": "127.0.0.1",

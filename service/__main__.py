@@ -8,6 +8,7 @@ import sys
 
 import orjson
 
+from service import ports
 from service.database import migrate
 from service.database.embedded import EmbeddedError
 from service.database.faults import DatabaseFault
@@ -46,24 +47,22 @@ def _serve(_: argparse.Namespace) -> int:
 
 
 def _listen(host: str, port: int, admin_port: int) -> socket.socket:
-    """Raises SettingsError when the port cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    """Raises SettingsError when a port cannot be had."""
+    if mistakes := ports.mistakes(host, ADMIN_PORT=admin_port, PORT=port):
+        raise SettingsError("\n".join(mistakes))
+    listener = socket.socket(ports.family(host), socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    for wanted in (admin_port, port):
-        try:
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((host, wanted))
-        except OSError as error:
-            raise SettingsError(f"PORT or ADMIN_PORT: cannot listen on {host}:{wanted}: {error.strerror}") from error
     listener.bind((host, port))
     return listener
 
 
 def _dev(_: argparse.Namespace) -> int:
-    from service import dev  # noqa: PLC0415  needs the extra `local`
-
+    try:
+        from service import dev  # noqa: PLC0415  needs the extra `local`
+    except ModuleNotFoundError as error:
+        sys.exit(
+            f"{error.name} is not installed; `make run` installs it, and so does pip install 'tasks-service[local]'"
+        )
     return dev.run()
 
 

@@ -5,85 +5,230 @@ import secrets
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack
-from functools import partial
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import Any, Self
 
 from watchfiles import PythonFilter, watch
 
-from service.database.embedded import die_with, embedded_postgres
+from service import ports
+from service.database.embedded import EmbeddedPostgres, without_libpq
+from service.environment import SettingsError
+from service.locks import exclusive
+from service.processes import ENDING, born, end, signals_deferred
+from service.settings import JWT_SECRET_BYTES_MIN, Settings, load_settings
 
 DATA = Path(".data")
 SERVICE = Path(__file__).resolve().parent
+COMMAND = (sys.executable, "-m", "service")
+STOP_SECONDS = 15.0
+LOOK_MILLISECONDS = 200
+"""How often the children are looked after while no code changes."""
 
 
 def run() -> int:
-    """Until Ctrl-C; returns the exit status. Raises EmbeddedError."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    DATA.mkdir(exist_ok=True)
-    env = {**os.environ, "LOG_FORMAT": os.environ.get("LOG_FORMAT", "console"), "DRAIN_SECONDS": "0"}
-    env.setdefault("JWT_SECRET", _secret())
-    with ExitStack() as stack:
-        try:
-            if not env.get("DATABASE_URL") and not env.get("DATABASE_URL_FILE"):
-                server = stack.enter_context(embedded_postgres(DATA / "postgres"))
-                server.create_database("tasks")
-                env["DATABASE_URL"] = server.url()
-            return _serve(env)
-        except KeyboardInterrupt:
-            return 0
-
-
-def _serve(env: dict[str, str]) -> int:
-    command = [sys.executable, "-m", "service"]
-    migrated = subprocess.run([*command, "migrate", "upgrade"], env=env, check=False).returncode  # noqa: S603
-    if migrated:
-        return migrated
-    _greet(env)
-    changes = watch(SERVICE, watch_filter=PythonFilter(), yield_on_timeout=True, rust_timeout=500, raise_interrupt=True)
-    first = process = _start(command, env)
+    """Until Ctrl-C; returns the exit status. Raises EmbeddedError, SettingsError."""
+    _interrupt_once()
+    os.umask(0o077)
     try:
-        for changed in changes:
-            if changed:
-                _stop(process)
-                process = _start(command, env)
-            elif process is first and process.poll():
-                return process.returncode  # later ones may fail: the next change will mend it
-    finally:
-        _stop(process)
-    return 0
+        with ExitStack() as stack:
+            return _run(stack)
+    except KeyboardInterrupt:
+        return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"The service cannot be run here: {where}{error.strerror or error}")
 
 
-def _start(command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
-    """In a session of its own, so that a Ctrl-C is for us; and it ends with us, even when we are killed."""
-    return subprocess.Popen(  # noqa: S603
-        [*command, "serve"],
-        env=env,
-        start_new_session=True,
-        preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509  before any thread of ours could hold a lock
-    )
+def _interrupt_once() -> None:
+    """The first signal ends all of it; a second one must not end the ending."""
+    interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            raise KeyboardInterrupt
+
+    for each in ENDING:
+        if signal.getsignal(each) is not signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(each, interrupt)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        process.wait()
+def _run(stack: ExitStack) -> int:
+    """Whatever can fail because of what is around us fails before the database is touched."""
+    DATA.mkdir(exist_ok=True)
+    database = None
+    if not os.environ.get("DATABASE_URL") and not os.environ.get("DATABASE_URL_FILE"):
+        database = EmbeddedPostgres(DATA / "postgres")
+        stack.callback(database.stop)
+    env = _environment(database)
+    os.environ.update(env)  # what is checked here is what the children get
+    settings = load_settings()
+    if database is not None:
+        database.claim(_base(settings))
+    _check_ports(settings)
+    if database is not None:
+        _say(f"starting PostgreSQL, with its data in {DATA / 'postgres'}")
+        database.start()
+        database.create_database("tasks")
+    _say("applying migrations")
+    status = _migrate(env)
+    return status or _serve(env, settings, database)
+
+
+def _environment(database: EmbeddedPostgres | None) -> dict[str, str]:
+    env = {**os.environ, "LOG_FORMAT": os.environ.get("LOG_FORMAT") or "console", "DRAIN_SECONDS": "0"}
+    if database is not None:
+        env = {**without_libpq(env), "DATABASE_URL": database.url()}
+    given = ("JWT_SECRET", "JWT_SECRET_FILE", "JWT_PRIVATE_KEY", "JWT_PRIVATE_KEY_FILE")
+    if not any(os.environ.get(name) for name in given):
+        env["JWT_SECRET"] = _secret()
+    return env
 
 
 def _secret() -> str:
     """One that stays the same from run to run, so that tokens do too."""
     path = DATA / "jwt_secret"
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(48))
-    return path.read_text()
+    with exclusive(DATA):
+        if not path.exists() or len(path.read_bytes()) < JWT_SECRET_BYTES_MIN:
+            making = path.with_name("jwt_secret.making")
+            making.write_text(secrets.token_urlsafe(48))
+            making.replace(path)
+        return path.read_text()
 
 
-def _greet(env: dict[str, str]) -> None:
-    base = f"http://127.0.0.1:{env.get('PORT') or 8000}"
+def _check_ports(settings: Settings) -> None:
+    """Raises SettingsError."""
+    mistakes = ports.mistakes(settings.host, PORT=settings.port, ADMIN_PORT=settings.admin_port)
+    if mistakes:
+        raise SettingsError("\n".join([*mistakes, "others are taken with: make run PORT=8001 ADMIN_PORT=9001"]))
+
+
+def _migrate(env: dict[str, str]) -> int:
+    with _Child(env, "migrate", "upgrade") as migration:
+        return migration.wait()
+
+
+def _serve(env: dict[str, str], settings: Settings, database: EmbeddedPostgres | None) -> int:
+    with _Child(env, "serve") as server:
+        while not _is_ready(settings):
+            if (status := server.status()) is not None:
+                return status or 1
+            time.sleep(LOOK_MILLISECONDS / 1000)
+        _greet(_base(settings))
+        return _watch(server, database)
+
+
+def _watch(server: "_Child", database: EmbeddedPostgres | None) -> int:
+    """Start the server anew whenever its code changes; one that failed waits for the next change to be right."""
+    ended = False
+    for changed in _changes():
+        if database is not None and database.ended():
+            _say(f"PostgreSQL has ended, though nothing here has stopped it: see {database.log}")
+            return 1
+        if changed:
+            _say("the code has changed: restarting the service")
+            server.stop()
+            server.start()
+            ended = False
+        elif not ended and (status := server.status()) is not None:
+            ended = True
+            _say(f"the service has ended with status {status}; it is started again when the code changes")
+    return 0
+
+
+def _changes() -> Iterator[object]:
+    """What has changed each time, or nothing for a while."""
+    options: dict[str, Any] = {
+        "watch_filter": PythonFilter(),
+        "yield_on_timeout": True,
+        "rust_timeout": LOOK_MILLISECONDS,
+    }
+    try:
+        yield from watch(SERVICE, **options, raise_interrupt=True)
+    except OSError as error:  # the kernel's limit on watches, which all of a user's editors share
+        _say(f"looking for changes by polling, since the system refuses to tell of them: {error}")
+        yield from watch(SERVICE, **options, raise_interrupt=True, force_polling=True)
+
+
+class _Child:
+    """A command of ours, which ends at the latest when the block does."""
+
+    def __init__(self, env: dict[str, str], *arguments: str) -> None:
+        self._env = env
+        self._command = (*COMMAND, *arguments)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """In a session of its own, so that a Ctrl-C is for us."""
+        with signals_deferred():
+            self._process = subprocess.Popen(  # noqa: S603  ourselves
+                self._command,
+                env=self._env,
+                start_new_session=True,
+                preexec_fn=born(),  # noqa: PLW1509  it takes no lock
+            )
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            end(self._process, STOP_SECONDS)
+
+    def wait(self) -> int:
+        assert self._process is not None  # noqa: S101  it runs within the block
+        self._process.wait()
+        return self.status() or 0
+
+    def status(self) -> int | None:
+        """As a shell has it: 128 and more is a signal. None while it runs."""
+        status = self._process.poll() if self._process is not None else None
+        return 128 - status if status is not None and status < 0 else status
+
+
+def _is_ready(settings: Settings) -> bool:
+    """Without a proxy, whatever the environment says of those."""
+    connection = HTTPConnection(_reachable(settings), settings.admin_port, timeout=1)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _reachable(settings: Settings) -> str:
+    return "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104  compared, not bound
+
+
+def _base(settings: Settings) -> str:
+    host = _reachable(settings)
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+def _greet(base: str) -> None:
     body = '{"email":"ada@example.com","password":"correct horse"}'
-    print(  # noqa: T201  this is for the person at the terminal
-        f"\n  API   {base}\n  docs  {base}/docs\n  try   curl -s {base}/api/auth/signup"
-        f" -H 'Content-Type: application/json' -d '{body}'\n",
-        flush=True,
+    _say(
+        f"ready; Ctrl-C stops all of it\n\n  API   {base}\n  docs  {base}/docs\n  try   curl -s {base}/api/auth/signup"
+        f" -H 'Content-Type: application/json' -d '{body}'\n"
     )
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # the terminal is closed
+        print(text, flush=True)  # noqa: T201  this is for the person at the terminal

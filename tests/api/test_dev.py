@@ -1,62 +1,43 @@
 """`service dev`, which `make run` runs: one command, and nothing is left behind whatever ends it."""
 
 import os
+import pty
+import shutil
 import signal
+import socket
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-import psutil
+import pytest
 
-from tests.support.database import ROOT, bare_environment
-from tests.support.server import free_port
+from service.database.embedded import UNPRIVILEGED
+from tests.support.development import DEV, Development, development, failed, runs, started
+from tests.support.drill import DRILL
 from tests.support.users import PASSWORD
 
-START_SECONDS = 60.0
-
-
-class Development:
-    """The command in a folder of its own, as in a fresh clone."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        ports = {"PORT": str(self.port), "ADMIN_PORT": str(free_port()), "PYTHONPATH": str(ROOT)}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "service", "dev"],
-            cwd=folder,
-            env={**bare_environment(), **ports},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.family = [psutil.Process(self.process.pid)]
-        self._wait(self._answers)
-        self.family += self.family[0].children(recursive=True)
-
-    def _answers(self) -> bool:
-        assert self.process.poll() is None
-        try:
-            return httpx.get(f"{self.url}/openapi.json", timeout=1).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def end(self, how: signal.Signals) -> int:
-        os.kill(self.process.pid, how)
-        status = self.process.wait(30)
-        self._wait(lambda: not any(member.is_running() and member.status() != "zombie" for member in self.family))
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return status
-
-    @staticmethod
-    def _wait(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+UNTRUE = {
+    "PGPORT": "5999",
+    "PGHOST": "nowhere.invalid",
+    "PGDATA": "/nowhere",
+    "PGUSER": "nobody-we-know",
+    "PGOPTIONS": "-c statement_timeout=1",
+    "PGSERVICE": "nope",
+    "PGSSLMODE": "verify-full",
+    "PGTZ": "nonsense",
+    "LC_ALL": "xx_YY.nope",
+    "LANG": "xx_YY.nope",
+    "TZ": "nonsense",
+    "TMPDIR": "/nowhere",
+    "LD_LIBRARY_PATH": "/nowhere",
+    "http_proxy": "http://127.0.0.1:9",
+    "JWT_SECRET": "",
+    "LOG_FORMAT": "",
+    "HOME": None,
+}
 
 
 def sign_up_or_in(url: str, how: str) -> int:
@@ -64,11 +45,159 @@ def sign_up_or_in(url: str, how: str) -> int:
     return httpx.post(f"{url}/api/auth/{how}", json=body, timeout=10).status_code
 
 
+def interrupt_group(running: Development) -> None:
+    """As the terminal's Ctrl-C: all of the group."""
+    os.killpg(running.process.pid, signal.SIGINT)
+
+
 def test_it_keeps_its_data_survives_being_killed_and_leaves_nothing_running(tmp_path: Path) -> None:
-    first = Development(tmp_path)
-    assert any(member.name() == "postgres" for member in first.family)
-    assert sign_up_or_in(first.url, "signup") == 201
-    first.end(signal.SIGKILL)
-    second = Development(tmp_path)
-    assert sign_up_or_in(second.url, "login") == 200
-    assert second.end(signal.SIGINT) == 0
+    with development(tmp_path) as first:
+        assert first.postmaster().is_running()
+        assert sign_up_or_in(first.url, "signup") == 201
+        first.end(signal.SIGKILL)
+    with development(tmp_path) as second:
+        assert sign_up_or_in(second.url, "login") == 200
+        assert second.end(signal.SIGINT) == 0
+        assert "Traceback" not in second.said()
+
+
+def test_a_second_one_says_who_has_the_database_and_leaves_it_alone(tmp_path: Path) -> None:
+    with development(tmp_path) as first:
+        postmaster = first.postmaster()
+        said = failed(tmp_path)
+        assert f"in use by process {first.process.pid}, {first.url}" in said
+        assert len(said.strip().splitlines()) == 1
+        assert runs(postmaster)
+        assert sign_up_or_in(first.url, "signup") == 201
+
+
+def test_taken_ports_are_told_before_anything_is_made(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        said = failed(tmp_path, HOST="127.0.0.1", PORT=port)
+        assert f"PORT: cannot listen on 127.0.0.1:{port}: Address already in use" in said
+        assert "make run PORT=8001" in said
+    assert not (tmp_path / ".data" / "postgres").exists()
+
+
+def test_mistakes_in_settings_are_told_before_anything_is_made(tmp_path: Path) -> None:
+    assert "DB_POOL_MAX" in failed(tmp_path, DB_POOL_MAX="many")
+    assert not (tmp_path / ".data" / "postgres").exists()
+
+
+def test_the_surroundings_change_nothing(tmp_path: Path) -> None:
+    command = ["sh", "-c", f"umask 0777; exec {' '.join(DEV)}"]
+    (tmp_path / ".data").mkdir(mode=0o700)  # with such a umask not even we could make one to write to
+    with development(tmp_path, command, **UNTRUE) as running:
+        assert sign_up_or_in(running.url, "signup") == 201
+        assert "starting PostgreSQL" in running.said()
+        running.await_said("ready")
+
+
+def test_its_end_is_told_when_its_database_has_ended(tmp_path: Path) -> None:
+    with development(tmp_path) as running:
+        running.await_said("ready")
+        running.postmaster().send_signal(signal.SIGQUIT)
+        assert running.ended() == 1
+    assert "PostgreSQL has ended" in running.said()
+    assert "postgres.log" in running.said()
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGTERM,), (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)], ids=str)
+def test_whatever_asks_it_to_end_however_often_all_of_it_ends(
+    tmp_path: Path, signals: tuple[signal.Signals, ...]
+) -> None:
+    with development(tmp_path) as running:
+        assert running.end(*signals) == 0
+    assert "Traceback" not in running.said()
+    assert not (tmp_path / ".data" / "postgres" / "postmaster.pid").exists()  # PostgreSQL had the time it needs
+
+
+def test_it_ends_with_its_terminal(tmp_path: Path) -> None:
+    terminal, end_of_child = pty.openpty()
+    name = os.ttyname(end_of_child)
+    code = (
+        f"import os; os.open({name!r}, os.O_RDWR); os.execv({DEV[0]!r}, {list(DEV)!r})"  # a leader's first is its own
+    )
+    with development(tmp_path, [sys.executable, "-c", code]) as running:
+        os.close(end_of_child)
+        os.close(terminal)
+        running.ended()
+
+
+MOMENTS: list[Callable[[Development], None]] = [
+    lambda running: running.await_there(".data"),
+    lambda running: running.await_there(".data/postgres.making-*"),
+    lambda running: running.await_there(".data/postgres.making-*/global"),
+    lambda running: running.await_there(".data/postgres"),
+    lambda running: running.await_there(".data/postgres/postmaster.pid"),
+    lambda running: running.await_said("applying migrations"),
+    lambda running: running.await_said("migration_upgrade"),
+]
+"""Of the very first start."""
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=str)
+def test_the_next_start_works_at_whatever_moment_the_first_was_ended(tmp_path: Path, how: signal.Signals) -> None:
+    for number, moment in enumerate(MOMENTS if DRILL else MOMENTS[2::3]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with started(folder) as running:
+            moment(running)
+            if how == signal.SIGINT:
+                interrupt_group(running)
+            running.end(how)
+        assert "Traceback" not in running.said()
+        with development(folder) as again:
+            assert sign_up_or_in(again.url, "signup") == 201
+        assert not list(folder.glob(".data/*making*"))
+
+
+@pytest.mark.drill
+def test_the_next_start_works_after_any_delay(tmp_path: Path) -> None:
+    """Moments that nobody has thought of."""
+    for step in range(30 if DRILL else 1):
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        with started(folder) as running:
+            running.await_there(".data")
+            with pytest.raises(subprocess.TimeoutExpired):
+                running.process.wait(0.1 + step * 0.1)
+            interrupt_group(running)
+            running.end(signal.SIGINT)
+        with development(folder) as again:
+            assert sign_up_or_in(again.url, "signup") == 201
+        shutil.rmtree(folder)
+
+
+def test_a_number_that_is_another_process_s_by_now_is_left_alone(tmp_path: Path) -> None:
+    record = tmp_path / ".data" / "postgres" / "postmaster.pid"
+    with development(tmp_path):
+        text = record.read_text()
+    with tempfile.TemporaryDirectory(prefix="tasks-impostor-") as folder:
+        Path(folder).chmod(0o755)
+        impostor = Path(folder) / "postgres"
+        impostor.symlink_to(shutil.which("sleep") or "")
+        # The same user as the server's: it is then that PostgreSQL itself refuses to start.
+        user = UNPRIVILEGED if os.geteuid() == 0 else None
+        with subprocess.Popen([impostor, "600"], user=user, cwd="/") as other:
+            try:
+                record.write_text(text.replace(text.split()[0], str(other.pid), 1))
+                with development(tmp_path) as second:
+                    assert sign_up_or_in(second.url, "signup") == 201
+                assert other.poll() is None
+            finally:
+                other.kill()
+
+
+def test_servers_that_lost_their_postmaster_are_taken_over(tmp_path: Path) -> None:
+    with development(tmp_path) as first:
+        postmaster = first.postmaster()
+        frozen = next(child for child in postmaster.children() if "checkpointer" in " ".join(child.cmdline()))
+        frozen.suspend()  # so that it does not notice that the postmaster is gone
+        first.process.kill()
+        postmaster.kill()
+        with development(tmp_path) as second:
+            assert sign_up_or_in(second.url, "signup") == 201
+        assert not runs(frozen)

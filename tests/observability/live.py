@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import yaml
 
-from service.database.embedded import end
+from service.processes import end
 from tests.observability.chart import NAMESPACE, POD
 from tests.support.server import Service, free_port, serve
 from tests.support.tools import tool

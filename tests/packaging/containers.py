@@ -45,8 +45,6 @@ def build_image() -> str:
 def postgresql(folder: Path) -> Iterator[str]:
     """A real server that listens on TCP, as one in another pod would; the URL of an empty database."""
     port = str(free_port())
-    before = os.environ.get("PGPORT")
-    os.environ["PGPORT"] = port  # for pg_isready and psql, which the server's own start runs
     server = EmbeddedPostgres(
         folder / "data", {"listen_addresses": "127.0.0.1", "port": port, "max_connections": "200"}
     )
@@ -56,9 +54,6 @@ def postgresql(folder: Path) -> Iterator[str]:
         yield f"postgresql://postgres@127.0.0.1:{port}/tasks"
     finally:
         server.stop()
-        os.environ.pop("PGPORT")
-        if before is not None:
-            os.environ["PGPORT"] = before
 
 
 class Pod:

@@ -1,7 +1,6 @@
 """A PostgreSQL of one's own, with fsync on, to be stopped, killed, frozen and promoted."""
 
 import signal
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import Self
 
 import psutil
 
-from service.database.embedded import EmbeddedPostgres, _as_user, binaries
+from service.database.embedded import EmbeddedPostgres, give_to_server, tool
 from tests.support.database import Database
 from tests.support.server import free_port
 
@@ -54,16 +53,14 @@ class Postgres(EmbeddedPostgres):
         psutil.wait_procs(doomed, timeout=10)
 
     def promote(self) -> None:
-        subprocess.run(
-            [*_as_user(), binaries() / "pg_ctl", "promote", "-D", self.data], check=True, capture_output=True
-        )
+        tool("pg_ctl", "promote", "-D", self.data, as_server=True)
 
     def standby(self) -> Self:
         """A copy that follows this server; not started."""
         copy = self.data.with_name(f"{self.data.name}-standby")
-        command: list[str | Path] = [binaries() / "pg_basebackup", "-d", self.tcp_url("postgres"), "-D", copy, "-R"]
-        self._own(copy.parent)
-        subprocess.run([*_as_user(), *command, "-c", "fast"], check=True, capture_output=True)
+        give_to_server(copy.parent)
+        source = ("-d", self.tcp_url("postgres"))
+        tool("pg_basebackup", *source, "-D", copy, "-R", "-c", "fast", as_server=True)
         return type(self)(copy, {**self.options, "port": str(free_port())})
 
     def _processes(self) -> list[psutil.Process]:
@@ -82,3 +79,4 @@ def postgres(**options: str) -> Iterator[Postgres]:
             yield server
         finally:
             server.crash()  # also when a test failed while it was frozen
+            server.stop()

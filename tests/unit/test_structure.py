@@ -23,7 +23,7 @@ LAYERS = (
     ("database",),
     ("background",),
     ("telemetry",),
-    ("environment", "deadlines", "identifiers", "problems"),
+    ("environment", "deadlines", "identifiers", "locks", "ports", "problems", "processes"),
 )
 """Top first. What stands on one line is of the same rank: none of it imports the other."""
 
