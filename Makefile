@@ -1,18 +1,21 @@
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# Not its path: whatever stands in that, spaces, quotes, dollars, a relative name means this clone and no neighbour.
+override VENV := .venv
+override BIN := .venv/bin
+override TOOLS := .tools
+COMMA := ,
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
-TOOLS := $(CURDIR)/.tools
-export PATH := $(TOOLS)/bin:$(PATH)
+export PYTHON
+export PATH := $(CURDIR)/.tools/bin:$(value PATH)
 
 PORT ?= 8000
 ADMIN_PORT ?= 9000
 export PORT ADMIN_PORT
 
 # One more than there are cores: the tests of faults mostly wait.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+WORKERS ?= $$($(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-script-location
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
 # Chart, rendered manifests, dashboard and documents against what they are made from.
@@ -22,23 +25,14 @@ CHECKS := tests/docs tests/packaging/test_chart_docs.py tests/packaging/test_kus
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-$(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.x ...")'
-	$(PYTHON) -m venv $(VENV)
-
-# The project itself is installed editable, so that `tasks-service` exists; its dependencies come from the lock alone.
-$(VENV)/.local: requirements/local.txt pyproject.toml | $(BIN)/python
-	$(PIP) --require-hashes -r requirements/local.txt
-	$(PIP) --no-deps --no-build-isolation --editable .
-	@touch $@
-
-$(VENV)/.dev: requirements/dev.txt $(VENV)/.local
-	$(PIP) --require-hashes -r requirements/dev.txt
-	@touch $@
+# Not files, but what is in .venv: whether that is so, and is whole, is for make/clone.py to see.
+.PHONY: $(VENV)/.local $(VENV)/.dev $(VENV)/.dashboard
+$(VENV)/.local $(VENV)/.dev $(VENV)/.dashboard: $(VENV)/.%:
+	@sh make/clone.sh install $*
 
 .PHONY: run
 run: $(VENV)/.local ## everything, then the service on http://127.0.0.1:8000 (PORT=, ADMIN_PORT=, DATABASE_URL= override)
-	@$(BIN)/python -m service dev
+	@exec $(BIN)/python -m service dev
 
 .PHONY: test
 test: $(VENV)/.dev ## the whole suite on a real PostgreSQL; ARGS=path narrows it
@@ -46,16 +40,16 @@ test: $(VENV)/.dev ## the whole suite on a real PostgreSQL; ARGS=path narrows it
 
 .PHONY: check
 check: $(VENV)/.dev ## format, lint, types, migration drift, chart, docs
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
-	@$(BIN)/mypy
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m mypy
 	@$(BIN)/python -m service migrate drift
 	@$(BIN)/python -m pytest -q $(CHECKS)
 
 .PHONY: format
 format: $(VENV)/.dev ## rewrite the code as the formatter wants it
-	@$(BIN)/ruff format .
-	@$(BIN)/ruff check --fix .
+	@$(BIN)/python -m ruff format .
+	@$(BIN)/python -m ruff check --fix .
 
 .PHONY: lock
 lock: $(VENV)/.dev ## renew requirements/*.txt from pyproject.toml
@@ -68,4 +62,4 @@ include make/*.mk
 
 .PHONY: clean
 clean: ## remove the virtual environment, the tools and the local database
-	rm -rf $(VENV) $(TOOLS) .data
+	@sh make/clone.sh clean

@@ -1,8 +1,5 @@
-# The dashboard's library and the drill's plotting library, beside the development tools: the drift test needs the first.
-$(VENV)/.dashboard: requirements/dashboard.txt $(VENV)/.dev
-	$(PIP) --require-hashes -r requirements/dashboard.txt
-	@touch $@
-
+# The dashboard's library and the drill's plotting library come beside the development tools: the drift test needs the
+# first.
 test check: $(VENV)/.dashboard
 
 .PHONY: dashboard

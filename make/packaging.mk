@@ -11,7 +11,7 @@ BUILDER = $$(if docker info >/dev/null 2>&1; then echo docker build; \
 
 .PHONY: image
 image: ## the container image, with docker, podman or buildah (IMAGE=name:tag, BUILD_ARGS=...)
-	$(BUILDER) --tag $(IMAGE) --build-arg VERSION=$(VERSION) \
+	$(BUILDER) --tag "$(IMAGE)" --build-arg VERSION=$(VERSION) \
 		--build-arg COMMIT=$$(git rev-parse HEAD 2>/dev/null || echo unknown) $(BUILD_ARGS) .
 
 .PHONY: chart-docs

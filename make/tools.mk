@@ -14,38 +14,55 @@ tools: go-tools tools-k6 trivy scanners system-tools ## helm, kustomize, scanner
 .PHONY: go-tools
 go-tools: $(addprefix $(TOOLS)/bin/,helm helm3 helm-docs kustomize crdcheck)
 
-$(TOOLS)/bin/helm:
-	GOBIN=$(TOOLS)/bin go install $(HELM4)
+# Under its final name only when it is whole: $(call go_install,package@version,command).
+define go_install
+	@mkdir -p $(TOOLS)/bin && rm -rf $(TOOLS)/making/$(@F)
+	GOBIN="$$PWD"/$(TOOLS)/making/$(@F) go install $(1)
+	@mv $(TOOLS)/making/$(@F)/$(2) $@
+endef
 
-# Both are called helm, so that the older one is built aside.
+$(TOOLS)/bin/helm:
+	$(call go_install,$(HELM4),helm)
+
 $(TOOLS)/bin/helm3:
-	GOBIN=$(TOOLS)/helm3 go install $(HELM3)
-	mv $(TOOLS)/helm3/helm $@
+	$(call go_install,$(HELM3),helm)
 
 $(TOOLS)/bin/helm-docs:
-	GOBIN=$(TOOLS)/bin go install $(HELM_DOCS)
+	$(call go_install,$(HELM_DOCS),helm-docs)
 
 $(TOOLS)/bin/kustomize:
-	GOBIN=$(TOOLS)/bin go install $(KUSTOMIZE)
+	$(call go_install,$(KUSTOMIZE),kustomize)
+
+$(TOOLS)/bin/k6:
+	$(call go_install,$(K6),k6)
+
+# $(call go_build,folder,package)
+define go_build
+	@mkdir -p $(TOOLS)/bin $(TOOLS)/making
+	making="$$PWD"/$(TOOLS)/making/$(@F).built && cd ./$(1) && $(GO_SETTINGS) go build -o "$$making" $(2)
+	@mv $(TOOLS)/making/$(@F).built $@
+endef
 
 $(TOOLS)/bin/crdcheck: $(wildcard tests/packaging/crdcheck/*)
-	cd tests/packaging/crdcheck && go build -o $@ .
+	$(call go_build,tests/packaging/crdcheck,.)
 
 # Some ten minutes on two cores, the first time.
 .PHONY: trivy
 trivy: $(TOOLS)/bin/trivy
 
+$(TOOLS)/bin/trivy: GO_SETTINGS := GOEXPERIMENT=jsonv2
 $(TOOLS)/bin/trivy: tests/packaging/trivy/go.mod tests/packaging/trivy/go.sum
-	cd tests/packaging/trivy && GOEXPERIMENT=jsonv2 go build -o $@ github.com/aquasecurity/trivy/cmd/trivy
+	$(call go_build,tests/packaging/trivy,github.com/aquasecurity/trivy/cmd/trivy)
 
 .PHONY: scanners
 scanners: $(TOOLS)/scanners/.installed
 
 $(TOOLS)/scanners/.installed: requirements/scanners.txt
-	$(PYTHON) -m venv $(TOOLS)/scanners
+	rm -rf $(TOOLS)/scanners
+	"$$PYTHON" -m venv $(TOOLS)/scanners
 	$(TOOLS)/scanners/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r $<
 	@mkdir -p $(TOOLS)/bin
-	ln -sf $(TOOLS)/scanners/bin/checkov $(TOOLS)/scanners/bin/hadolint $(TOOLS)/bin/
+	ln -sf ../scanners/bin/checkov ../scanners/bin/hadolint $(TOOLS)/bin/
 	@touch $@
 
 # Only what is missing, and only where it can be had; elsewhere the tests that need it say so.
