@@ -29,11 +29,13 @@ from service.database import migrate
 from service.database.pool import Pool
 from service.description.routes import Description, docs
 from service.http.admission import Admission
+from service.http.capacity import ADMISSION_PART, Capacity
 from service.http.cors import Cors
 from service.http.errors import ProblemHandler
 from service.http.observer import Observer
 from service.http.requests import App, Request, Services
-from service.http.shares import Shares
+from service.http.slots import Slots
+from service.http.unsent import Unsent
 from service.lifecycle import Lifecycle, pool_options
 from service.rest.bodies import BODY_BYTES_MAX
 from service.settings import Settings
@@ -43,17 +45,18 @@ from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import make_tracer
 
 REQUEST_SECONDS = 9
-"""From a request's first byte to its last; slow clients are cut at the next look, at most half as much later, so that
-within 15 s all of it is over."""
+"""From a request's first byte to its last, and from a connection's start to its first request's end. Slow clients are
+cut within 15 s: up to 2 s later by the check, and 2 s more for the answer to reach them."""
+
+STATEMENTS_PER_REQUEST = 3
+"""One after the other, at the most: a login's limits, its account and its session. What a handler takes longer than all
+of them may, or than 9 s, ends in a 503."""
+
+SHUTDOWN_SECONDS = 4.0
+"""For requests under way to end; more where a statement may take longer."""
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than an ingress keeps an idle connection (nginx: 60 s), so that it is never us who closes first."""
-
-ROOM_PER_CONNECTION = 4
-"""How many requests may wait for each connection of the pool: enough for none of them to be idle."""
-
-ADMISSION_SHARE = 0.75
-"""Of the time that a request may wait for the database, what it may spend unread; the rest is for its turn."""
 
 # OPTIONS; CORS, the OpenAPI document, its page, HEAD and who is calling are ours, see docs/decisions.
 _EXTENSIONS = ExtensionConfig(cors=False, http_auto_head=False, http_auto_options=True)
@@ -63,29 +66,31 @@ def create_app(settings: Settings) -> App:
     """The service, ready to run; it opens nothing before its server starts."""
     commit = os.environ.get("TASKS_SERVICE_COMMIT", "unknown")
     metrics = Metrics(slo_latency_seconds=settings.slo_latency_ms / 1000, version=__version__, commit=commit)
-    patience = settings.db_pool_acquire_timeout_seconds
-    shares = Shares(settings.concurrent_requests_per_user, settings.queued_requests_per_user, patience=patience)
+    capacity = Capacity(settings.db_pool_max, settings.concurrent_requests_per_user, settings.queued_requests_per_user)
+    unsent = Unsent()
+    slots = Slots(capacity, unsent, timeout_seconds=settings.db_pool_acquire_timeout_seconds)
     tracer = make_tracer(__version__)
     pool = Pool(pool_options(settings), metrics.database, Background(metrics.background))
     admission = Admission(
-        waiting=lambda: pool.waiting() + shares.waiting(),
-        room=ROOM_PER_CONNECTION * settings.db_pool_max,
-        patience=ADMISSION_SHARE * patience,
+        waiting=lambda: pool.waiting() + slots.waiting(),
+        capacity=capacity.waiting_max,
+        timeout_seconds=ADMISSION_PART * settings.db_pool_acquire_timeout_seconds,
     )
-    metrics.watch_admission(held=admission.held)
-    observer = Observer(metrics, shares, admission, tracer)
+    metrics.watch_connections(queued=admission.queued, unsent=unsent.total)
+    observer = Observer(metrics, slots, admission, tracer)
     issuer_keys = IssuerKeys(settings.oidc_issuer) if settings.oidc_issuer is not None else None
     accounts = _accounts(settings, pool, metrics, issuer_keys)
     services = Services(
         admission,
         observer,
+        unsent,
         accounts,
         TaskServices(pool, Cursors(settings.cursor_key)),
         Description(orjson.dumps(document())),
     )
     app: App = Sanic(
         "tasks-service",
-        config=_config(settings),
+        config=server_config(settings),
         ctx=services,
         request_class=Request,
         error_handler=ProblemHandler(observer),
@@ -145,18 +150,18 @@ def _accounts(settings: Settings, pool: Pool, metrics: Metrics, issuer_keys: Iss
     )
 
 
-def _config(settings: Settings) -> Config:
+def server_config(settings: Settings) -> Config:
     config = Config(env_prefix="")
     config.update(
         ACCESS_LOG=False,
         AUTO_EXTEND=False,
-        GRACEFUL_SHUTDOWN_TIMEOUT=4.0,
+        GRACEFUL_SHUTDOWN_TIMEOUT=max(SHUTDOWN_SECONDS, settings.db_statement_timeout_seconds + 2),
         KEEP_ALIVE_TIMEOUT=KEEP_ALIVE_SECONDS,
         MOTD=False,
         PROXIES_COUNT=settings.trusted_proxies,
         REQUEST_MAX_SIZE=BODY_BYTES_MAX,
         REQUEST_TIMEOUT=REQUEST_SECONDS,
-        RESPONSE_TIMEOUT=REQUEST_SECONDS,
+        RESPONSE_TIMEOUT=max(REQUEST_SECONDS, STATEMENTS_PER_REQUEST * settings.db_statement_timeout_seconds),
     )
     return config
 

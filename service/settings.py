@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     login_attempts_per_minute: int = Field(10, ge=1, le=100_000)
     failed_logins_per_address_per_minute: int = Field(100, ge=1, le=100_000)
     signups_per_address_per_minute: int = Field(600, ge=1, le=100_000)
-    concurrent_requests_per_user: int = Field(4, ge=1, le=100_000)
+    concurrent_requests_per_user: int | None = Field(None, ge=1, le=1000)
     queued_requests_per_user: int = Field(100, ge=0, le=100_000)
     server_timing: bool = False
 
@@ -154,6 +154,11 @@ def _disagreements(s: Settings) -> list[str]:
         found.append("OIDC_ISSUER: is the value of JWT_ISSUER too: nobody could tell their tokens apart")
     if s.db_pool_min > s.db_pool_max:
         found.append(f"DB_POOL_MIN: {s.db_pool_min} is above DB_POOL_MAX, which is {s.db_pool_max}")
+    if s.concurrent_requests_per_user is not None and s.concurrent_requests_per_user > s.db_pool_max:
+        found.append(
+            f"CONCURRENT_REQUESTS_PER_USER: {s.concurrent_requests_per_user} is above DB_POOL_MAX, which is"
+            f" {s.db_pool_max}: one user's requests would fill the pool"
+        )
     if s.port == s.admin_port:
         found.append(f"ADMIN_PORT: {s.admin_port} is the value of PORT too")
     return found

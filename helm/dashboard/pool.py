@@ -29,11 +29,11 @@ def _waiting() -> timeseries.Panel:
     return graph(
         "Requests waiting for a connection",
         "0 when all is well. A short peak is absorbed; a plateau ends in timeouts. When the queue is full, the rest "
-        "is held: not even read.",
+        "is queued unread.",
         "none",
         [
             query(f"sum by (pod) ({of_pods('db_pool_waiting_requests')})", "{{pod}}"),
-            query(f"sum by (pod) ({of_pods('http_requests_held')})", "{{pod}} held"),
+            query(f"sum by (pod) ({of_pods('http_requests_queued')})", "{{pod}} unread"),
         ],
     )
 

@@ -36,7 +36,7 @@ export function samplePool(data) {
   const now = scrape();
   if (now === null) return;
   trends.pool_in_use.add(now('db_pool_connections{state="in_use"}'));
-  trends.pool_waiting.add(now('db_pool_waiting_requests') + now('http_requests_held'));
+  trends.pool_waiting.add(now('db_pool_waiting_requests') + now('http_requests_queued'));
   trends.requests_in_progress.add(now('http_requests_in_progress'));
   maximum.add(now('db_pool_max_connections'));
   const resident = now('process_resident_memory_bytes') / 1e6;

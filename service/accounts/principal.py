@@ -29,10 +29,10 @@ async def authenticate(request: Request) -> None:
         spent("auth", "auth.token", perf_counter() - started_at)
     if isinstance(caller, Principal):
         request.ctx.principal = caller
-        await request.ctx.share.enter(caller.path_id)
+        await request.ctx.slot.acquire(caller.path_id)
     else:
-        # The turn comes before the statement that finds the user: the pool is shared fairly for it, too.
-        await request.ctx.share.enter(f"{caller.issuer} {caller.subject}")
+        # The slot comes before the statement that finds the user: the pool is shared fairly for it, too.
+        await request.ctx.slot.acquire(f"{caller.issuer} {caller.subject}")
         request.ctx.principal = await _principal(request, caller)
 
 

@@ -1,14 +1,17 @@
-"""Who is let in while the service does all it can: the others wait outside, unread, and are refused in time.
+"""Who is let in while the service does all it can: the others are queued unread, and are refused in time.
 
 To read and refuse a request takes a good part of what it takes to serve one. Were all of them read, the refused would
 take the processor from the others, and each would wait longer until nobody was served in time. So no more come in than
-there is room for in the pool's queue. The rest stays in the buffers of their connections, where a request costs next to
-nothing, first come, first served; those whose time is up are refused, the plain ones without being parsed.
+may wait for the pool. The rest stays in the buffers of their connections, where a request costs next to nothing; those
+whose time is up are refused, the plain ones without being parsed.
+
+Whose a request is, nobody knows before it is read. But who was last served on its connection is a good guess, so users
+take turns: one with a hundred connections is not a hundred places ahead of the next to come.
 """
 
 import asyncio
 import re
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import lru_cache
 from time import monotonic
@@ -18,8 +21,8 @@ from service import problems
 from service.http.requests import FIELD, REQUEST_ID, new_request_id
 from service.http.responses import http_date, problem_response
 
-LOOK_SECONDS = 0.02
-"""Between two looks at who has waited for too long."""
+CHECK_SECONDS = 0.02
+"""Between two checks of the queue for whose time is up."""
 
 # Ends with its head, and asks for nothing that it takes the whole service to give: to hang up, another version of HTTP,
 # an answer that another origin may read.
@@ -35,6 +38,9 @@ _ANY_ID = "?" * 32
 class Caller(Protocol):
     """A connection with a request, or with the beginning of one."""
 
+    user: str | None
+    """Who was last served on it, if anybody."""
+
     def admit(self, waited: float) -> bool:
         """Read the request; False if the client has left. `waited` is in seconds."""
         ...
@@ -42,84 +48,118 @@ class Caller(Protocol):
     def refuse(self, waited: float) -> None: ...
 
 
-class Admission:
-    """`room` is how many may wait for a connection of the pool, `patience` how long for one's turn, in seconds."""
+class _Queued:
+    __slots__ = ("caller", "since", "user")
 
-    def __init__(self, *, waiting: Callable[[], int], room: int, patience: float) -> None:
+    def __init__(self, caller: Caller) -> None:
+        self.caller: Caller | None = caller
+        """None once it has been let in."""
+
+        self.user = caller.user
+        self.since = monotonic()
+
+
+class Admission:
+    """`capacity` is how many may wait for the pool once they are read, `timeout_seconds` how long to be read."""
+
+    def __init__(self, *, waiting: Callable[[], int], capacity: int, timeout_seconds: float) -> None:
         self._waiting = waiting
-        self._room = room
-        self.patience = patience
-        self._held: deque[tuple[float, Caller]] = deque()
-        self._coming = 0  # let in, but not yet among those who wait
-        self._looks = False
-        self._moves = False  # since the last look
+        self._capacity = capacity
+        self.timeout_seconds = timeout_seconds
+        self._size = 0
+        self._queue: deque[_Queued] = deque()  # all, by age, those too that were let in since
+        self._by_user: OrderedDict[str | None, deque[_Queued]] = OrderedDict()  # whose turn it is first
+        self._entering = 0  # let in, but not yet among those who wait
+        self._timer_is_set = False
+        self._any_left = False  # since the last check
         self._ended = False
 
-    def held(self) -> int:
-        return len(self._held)
+    def queued(self) -> int:
+        return self._size
 
     def admits(self) -> bool:
         """Whether a request may come in at once."""
         if self._ended:
             return True
-        if self._held or self._free() <= 0:
+        if self._size or self._free() <= 0:
             return False
         self._count()
         return True
 
-    def hold(self, caller: Caller) -> None:
-        """Keep the caller waiting; sooner or later it is admitted or refused."""
-        self._held.append((monotonic(), caller))
-        if not self._looks:
-            self._looks = True
-            asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+    def enqueue(self, caller: Caller) -> None:
+        """Sooner or later the caller is admitted or refused."""
+        queued = _Queued(caller)
+        self._size += 1
+        self._queue.append(queued)
+        self._by_user.setdefault(queued.user, deque()).append(queued)
+        if not self._timer_is_set:
+            self._timer_is_set = True
+            asyncio.get_running_loop().call_later(CHECK_SECONDS, self._check)
 
     def left(self) -> None:
         """A request has ended: as many come in as keep the pool's queue from running empty."""
-        self._moves = True
-        if self._held:
+        self._any_left = True
+        if self._size:
             free = self._free()
-            self._admit(min(free, 1 if free < self._room / 2 else 2))
+            self._admit(min(free, 1 if free < self._capacity / 2 else 2))
 
     def end(self) -> None:
         """Let everybody in, from now on too: who is on this side of a shutdown is still answered."""
         self._ended = True
-        self._admit(len(self._held))
+        self._admit(self._size)
 
     def _free(self) -> int:
-        return self._room - self._waiting() - self._coming
+        return self._capacity - self._waiting() - self._entering
 
     def _count(self) -> None:
-        if not self._coming:
+        if not self._entering:
             loop = asyncio.get_running_loop()
-            loop.call_soon(loop.call_soon, self._came)
-        self._coming += 1
+            loop.call_soon(loop.call_soon, self._entered)
+        self._entering += 1
 
-    def _came(self) -> None:
+    def _entered(self) -> None:
         """The loop has been round once: whoever was let in waits where it is counted, or has nothing to wait for."""
-        self._coming = 0
+        self._entering = 0
 
     def _admit(self, count: int) -> None:
+        self._refuse_overdue()
         now = monotonic()
-        while count > 0 and self._held:
-            since, caller = self._held.popleft()
-            if now - since >= self.patience:
-                caller.refuse(now - since)
-            elif caller.admit(now - since):
+        while count > 0 and self._size:
+            user = next(iter(self._by_user))
+            queued = self._by_user[user][0]
+            caller = self._take(queued)
+            if user in self._by_user:
+                self._by_user.move_to_end(user)
+            if caller.admit(now - queued.since):
                 self._count()
                 count -= 1
 
-    def _look(self) -> None:
+    def _refuse_overdue(self) -> None:
         now = monotonic()
-        while self._held and now - self._held[0][0] >= self.patience:
-            since, caller = self._held.popleft()
-            caller.refuse(now - since)
-        if not self._moves:  # whoever is inside is at something else than the database, or there is nobody
+        while self._queue and (self._queue[0].caller is None or now - self._queue[0].since >= self.timeout_seconds):
+            queued = self._queue.popleft()
+            if queued.caller is not None:
+                self._take(queued).refuse(now - queued.since)
+
+    def _take(self, queued: _Queued) -> Caller:
+        """It is the oldest of its user's: those before it have been taken."""
+        caller, queued.caller = queued.caller, None
+        assert caller is not None  # noqa: S101  it is taken once
+        queue = self._by_user[queued.user]
+        queue.popleft()
+        if not queue:
+            del self._by_user[queued.user]
+        self._size -= 1
+        return caller
+
+    def _check(self) -> None:
+        self._refuse_overdue()
+        if not self._any_left:  # whoever is inside is at something else than the database, or there is nobody
             self._admit(self._free())
-        self._moves = False
-        self._looks = bool(self._held)
-        if self._looks:
-            asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+        self._any_left = False
+        self._timer_is_set = bool(self._size)
+        if self._timer_is_set:
+            asyncio.get_running_loop().call_later(CHECK_SECONDS, self._check)
 
 
 def refusal(request: bytes | bytearray) -> tuple[str, str, bytes] | None:

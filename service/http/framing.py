@@ -45,6 +45,10 @@ class Framed(Http):
             await self._next_chunk()
         return await super().read() if self.request_body else None
 
+    async def _request_due(self) -> None:
+        """Wait for the first byte of a request, with which its clock begins."""
+        raise NotImplementedError
+
     async def _skip_empty_line(self) -> None:
         """One, which old clients send behind a body: the connection is idle until more than that has arrived."""
         buffer: bytearray = self.recv_buffer
@@ -54,7 +58,7 @@ class Framed(Http):
             del buffer[:2]
             if not buffer:
                 self.stage = Stage.IDLE
-                await self._receive_more()
+                await self._request_due()
                 self.stage = Stage.REQUEST
 
     def _decide_persistence(self) -> None:

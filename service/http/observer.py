@@ -6,6 +6,7 @@ from http import HTTPStatus
 from time import perf_counter
 from typing import Any
 
+import structlog
 from sanic import Request as SanicRequest
 from sanic.constants import HTTP_METHODS
 from sanic.http import Http
@@ -14,11 +15,13 @@ from service import deadlines, problems
 from service.http.admission import Admission
 from service.http.requests import Request
 from service.http.responses import problem_response
-from service.http.shares import Share, Shares
+from service.http.slots import Slot, Slots
 from service.telemetry.logs import log_request
 from service.telemetry.metrics import Metrics
 from service.telemetry.timing import Timing, begin, spent
 from service.telemetry.tracing import RequestSpan, Tracer
+
+log = structlog.get_logger()
 
 UNMATCHED = "unmatched"
 _METHODS = frozenset(str(method.value) for method in HTTP_METHODS)
@@ -26,9 +29,9 @@ _PARAMETER = re.compile(r"<(\w+)[^>]*>")
 
 
 class Observer:
-    def __init__(self, metrics: Metrics, shares: Shares, admission: Admission, tracer: Tracer | None) -> None:
+    def __init__(self, metrics: Metrics, slots: Slots, admission: Admission, tracer: Tracer | None) -> None:
         self._metrics = metrics
-        self._shares = shares
+        self._slots = slots
         self._admission = admission
         self._tracer = tracer
 
@@ -43,10 +46,10 @@ class Observer:
             deadlines.add_wait(waited)
             spent("pool", "admission", waited)
         request.ctx.timing = timing
-        request.ctx.share = share = Share(self._shares)
+        request.ctx.slot = slot = Slot(self._slots)
         self._metrics.in_progress += 1
         try:
-            if waited < self._admission.patience:
+            if waited < self._admission.timeout_seconds:
                 await request.app.handle_request(request)
             else:
                 self._metrics.database.acquire_timeouts.inc()
@@ -54,7 +57,7 @@ class Observer:
                 await response.send(end_stream=True)
         finally:
             self._metrics.in_progress -= 1
-            share.leave()
+            slot.release()
             self.record(request, _status(request), timing, span)
             self._admission.left()
 
@@ -68,6 +71,11 @@ class Observer:
         waited.pool = seconds
         self._metrics.phases(waited, seconds)
         log_request(_line(method, UNMATCHED, status, seconds, waited, request_id))
+
+    def cut(self, reason: str) -> None:
+        """A connection that was closed with an answer unsent, which its client did not take."""
+        self._metrics.connections_cut(reason)
+        log.info("connection_cut", reason=reason)
 
     def record(self, request: SanicRequest, status: int, timing: Timing, span: RequestSpan | None = None) -> None:
         seconds = perf_counter() - timing.started_at

@@ -1,70 +1,129 @@
-"""The HTTP/1.1 connection, with deadlines that slow clients cannot push back."""
+"""The HTTP/1.1 connection: one request after the other, each within its time, and no answer waited for in vain.
 
+Sanic restarts its clock with every byte, and stops it for whoever asks for a WebSocket, so that a client keeps a
+connection for ever. So the clock and the way in are ours.
+"""
+
+import asyncio
+import socket
+from contextlib import suppress
 from time import monotonic
 from typing import cast
 
-from sanic.exceptions import RequestTimeout
+from sanic.exceptions import RequestTimeout, ServiceUnavailable
 from sanic.http import Stage
 from sanic.server import HttpProtocol
 
 from service.http.admission import Admission, refusal
-from service.http.framing import Framed
+from service.http.exchange import Exchange, user_of
 from service.http.observer import Observer
 from service.http.requests import Services
-from service.http.responses import Response, add_common_headers
+from service.http.unsent import STALLED_SECONDS, Backlog, Unsent
 
-HEADER_BYTES_MAX = 32 * 1024
-"""An external issuer's access token may take half of it."""
+CHECK_SECONDS = 2.0
+"""Between two looks at a connection's clock: by so much it may be late."""
 
-LINGER_SECONDS = 0.5
-"""For the 408 to reach a client that has not sent all of its body."""
+LINGER_SECONDS = 2.0
+"""For an answer to reach a client that is still sending: closed at once, the rest of its body would be answered with a
+reset, which takes the answer away from it."""
 
-
-class Exchange(Framed):
-    """Sanic's exchange of one request and its answer, with the headers that every answer carries."""
-
-    __slots__ = ()
-    HEADER_MAX_SIZE = HEADER_BYTES_MAX
-    """Sanic's REQUEST_MAX_HEADER_SIZE sets it for all applications of the process at once, and not above 16 KiB."""
-
-    async def http1_response_header(self, data: bytes, end_stream: bool) -> None:  # noqa: FBT001  Sanic's signature
-        response, request_id = self.response, str(self.request.id)
-        if self.expecting_continue:  # answered without the body, which nobody was told to send
-            self.expecting_continue = self.keep_alive = False
-        if type(response) is not Response or data or self.head_only:
-            add_common_headers(response, request_id)
-            await super().http1_response_header(data, end_stream)
-            return
-        # Whole and ours: written in one go, at a third of what Sanic takes to have every possible answer in mind.
-        body = response.body or b""
-        self.response_size = len(body)
-        self.response_func = None  # type: ignore[assignment]  # Sanic does so as well
-        await self._send(response.head(request_id, keep_alive=self.keep_alive) + body)
-        self.stage = Stage.IDLE
+_SOCKET_OPTIONS = {
+    # What is unsent stays where it is counted, in this process, instead of in some 4 MB of each socket's buffer.
+    "TCP_NOTSENT_LOWAT": 64 * 1024,
+    # The rest, which the kernel has: it too gives up a client that acknowledges nothing, in milliseconds.
+    "TCP_USER_TIMEOUT": 15_000,
+}
 
 
 class Protocol(HttpProtocol):
-    """Sanic's protocol, whose clock runs from a request's first byte, and which hands each request to the observer.
+    """One connection: what may come in, when its time is up, and what is left to be sent.
 
-    While there is no room for more, a request waits in the buffer, where Sanic has not heard of it.
+    While the service is at capacity, a request waits in the buffer, where Sanic has not heard of it.
     """
 
     HTTP_CLASS = Exchange
-    __slots__ = ("_admission", "_held", "_observer", "waited")
+    __slots__ = (
+        "_admission",
+        "_awaits_request",
+        "_began",
+        "_discards",
+        "_expired_at",
+        "_idle_seconds",
+        "_observer",
+        "_queued",
+        "_unsent",
+        "backlog",
+        "user",
+        "waited",
+    )
 
     def _setup(self) -> None:
-        super()._setup()  # type: ignore[no-untyped-call]
+        super()._setup()  # type: ignore[no-untyped-call]  # Sanic's
         services = cast(Services, self.app.ctx)
         self._admission = services[Admission]
         self._observer = services[Observer]
-        self._held = False
+        self._unsent = services[Unsent]
+        self._awaits_request = self._queued = self._discards = False
+        self._began = monotonic()
+        self._expired_at = 0.0
+        self._idle_seconds: float = (
+            self.request_timeout
+        )  # for the first request; a client that opens a connection has one
+        self.backlog = Backlog(self._unsent_bytes)
+        self.user: str | None = None
+        """Who was last served here."""
+
         self.waited = 0.0
         """Seconds that the request has waited to be read."""
 
         self.request_handler = self._observer.observe
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's is wider
+        super().connection_made(transport)  # type: ignore[no-untyped-call]  # Sanic's
+        connection = transport.get_extra_info("socket")
+        for name, value in _SOCKET_OPTIONS.items():
+            option = getattr(socket, name, None)  # Linux has both
+            if option is not None:
+                with suppress(OSError):  # the client has left already
+                    connection.setsockopt(socket.IPPROTO_TCP, option, value)
+
+    # What comes in
+
+    async def request_due(self) -> None:
+        """Wait for a request's first byte, and until there is capacity for it."""
+        await self.taken()  # no further answer before
+        self._data_received.clear()
+        self._awaits_request = True
+        if self.transport is not None:
+            self.transport.resume_reading()
+        if self.recv_buffer:  # the client did not wait for the last answer
+            self._arrived()
+        await self._data_received.wait()
+
+    def data_received(self, data: bytes) -> None:
+        if self._discards:
+            return
+        self.recv_buffer += data
+        if self._awaits_request:
+            self._arrived()
+        elif not self._queued:
+            self._data_received.set()
+        if len(self.recv_buffer) >= self.app.config.REQUEST_BUFFER_SIZE and self.transport is not None:
+            self.transport.pause_reading()
+
+    def _arrived(self) -> None:
+        self._awaits_request = False
+        self._began = monotonic()
+        self._idle_seconds = self.keep_alive_timeout
+        self.waited = 0.0
+        if self._admission.admits():
+            self._data_received.set()
+        else:
+            self._queued = True
+            self._admission.enqueue(self)
+
     def admit(self, waited: float) -> bool:
-        self._held = False
+        self._queued = False
         if self.transport is None or self.transport.is_closing():
             return False
         self.waited = waited
@@ -76,44 +135,86 @@ class Protocol(HttpProtocol):
         if answer is None:
             self.admit(waited)  # to be refused as soon as it is parsed
         elif self.transport is not None and not self.transport.is_closing():
-            self._held = False
+            self._queued = False
             method, request_id, written = answer
             self.recv_buffer.clear()
             self.transport.write(written)
             self._time = monotonic()
+            self._awaits_request = True
             self._observer.refused(method, request_id, waited)
 
-    def data_received(self, data: bytes) -> None:
-        if self._held or (not self.recv_buffer and self._is_idle() and not self._admission.admits()):
-            self._hold(data)
+    async def taken(self) -> None:
+        """Closed earlier, Sanic would cut whoever takes more than five seconds for an answer."""
+        while not self._can_write.is_set():
+            await self._can_write.wait()
+
+    async def linger(self) -> None:
+        """End the sending side, and throw away what still comes in until the client has hung up or had its time."""
+        if self.transport is None or self.transport.is_closing():
             return
-        if not self.recv_buffer:
-            self.waited = 0.0
-        # Sanic restarts its clock with every byte; a request's time runs from its first one.
-        began = self._time if self.http is not None and self.http.stage is not Stage.IDLE else None
-        super().data_received(data)
-        if began is not None:
-            self._time = began
+        self._discards = True
+        self.recv_buffer.clear()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.transport.resume_reading()
+        await asyncio.sleep(LINGER_SECONDS)  # the end of the connection cancels it
 
-    def _is_idle(self) -> bool:
-        return self.http is None or self.http.stage is Stage.IDLE
-
-    def _hold(self, data: bytes) -> None:
-        self._time = monotonic()
-        self.recv_buffer += data
-        if len(self.recv_buffer) >= self.app.config.REQUEST_BUFFER_SIZE and self.transport is not None:
-            self.transport.pause_reading()
-        if not self._held:
-            self._held = True
-            self._admission.hold(self)
+    # The clock
 
     def check_timeouts(self) -> None:
-        http = self.http
-        waiting_for_body = http is not None and http.stage is Stage.HANDLER and http.request_body
-        if waiting_for_body and self._task and monotonic() - self._time > self.request_timeout:
-            http.exception = RequestTimeout()
+        """Called every now and then while the connection is open; nothing that a client sends puts it off."""
+        if self.transport is None or self._task is None:
+            return
+        now = monotonic()
+        if self.backlog.is_overdue(now):
+            self.cut("not_reading")
+            return
+        if self._is_overdue(now):
+            self._expire(now)
+        self._callback_check_timeouts = self.loop.call_later(CHECK_SECONDS, self.check_timeouts)
+
+    def _is_overdue(self, now: float) -> bool:
+        stage: Stage = self._http.stage
+        if self._queued or stage is Stage.RESPONSE:  # admission has its own clock, and so has the client's reading
+            return False
+        if stage is Stage.IDLE:
+            return now - self._time > self._idle_seconds
+        limit: float = self.request_timeout
+        if not self._is_arriving():
+            limit += self.response_timeout
+        return now - self._began > limit
+
+    def _is_arriving(self) -> bool:
+        exchange: Exchange = self._http
+        return exchange.stage is Stage.REQUEST or exchange.has_unread_body
+
+    def _expire(self, now: float) -> None:
+        if self._task is not None and not self._expired_at:
+            self._expired_at = now
+            self._http.exception = RequestTimeout() if self._is_arriving() else ServiceUnavailable()
             self._task.cancel()
-            # After its answer Sanic would go on to wait for the rest of the body, and nobody would look again.
-            self.loop.call_later(LINGER_SECONDS, self.close)
-        else:
-            super().check_timeouts()  # type: ignore[no-untyped-call]
+        elif now - self._expired_at > STALLED_SECONDS:  # whatever it is at, it did not end when it was told to
+            self.cut("overdue")
+
+    # What goes out
+
+    def pause_writing(self) -> None:
+        super().pause_writing()  # type: ignore[no-untyped-call]  # Sanic's
+        self._unsent.add(self, self._user_now())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()  # type: ignore[no-untyped-call]  # Sanic's
+        self._unsent.remove(self)
+
+    def _unsent_bytes(self) -> int:
+        return 0 if self.transport is None else self.transport.get_write_buffer_size()
+
+    def cut(self, reason: str) -> None:
+        self._observer.cut(reason)
+        self._unsent.remove(self)
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _user_now(self) -> str | None:
+        exchange: Exchange | None = getattr(self, "_http", None)
+        return self.user if exchange is None or exchange.request is None else user_of(exchange.request)

@@ -28,7 +28,7 @@ from pydantic import (
 from service.database.pool import Statement
 from service.problems import Invalid
 from service.rest.bodies import STORABLE, invalid, storable
-from service.tasks.schemas import DOCUMENT
+from service.tasks.pages import bounded
 
 LIMIT_MAX = 500
 LIMIT_DEFAULT = 100
@@ -115,6 +115,7 @@ class TaskQuery:
 
     @cached_property
     def statement(self) -> Statement:
+        """Documents in order: the page's, and one more when there is a next page."""
         column = _COLUMNS[self.sort_field]
         down = self.parameters.sort.startswith("-")
         clauses = ["user_id = $1", *self._clauses]
@@ -122,12 +123,11 @@ class TaskQuery:
             first = len(self._values) + 3
             clauses.append(f"({column}, id) {'<' if down else '>'} (${first}, ${first + 1})")
         direction = "DESC" if down else "ASC"
-        return Statement(
-            "task_list",
-            f"SELECT {DOCUMENT} FROM tasks WHERE {' AND '.join(clauses)}"  # noqa: S608
-            f" ORDER BY {column} {direction}, id {direction} LIMIT $2",
-            reads=True,
+        rows = (
+            f"SELECT *, {column} AS key FROM tasks WHERE {' AND '.join(clauses)}"  # noqa: S608  fixed texts
+            f" ORDER BY {column} {direction}, id {direction} LIMIT $2"
         )
+        return Statement("task_list", bounded(rows, f"key {direction}, id {direction}", self.limit), reads=True)
 
     @property
     def filters(self) -> str:

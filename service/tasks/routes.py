@@ -13,6 +13,7 @@ from service.http.responses import OWN, READ, json_bytes, no_content, unchanged
 from service.rest.bodies import ACCEPT_MERGE_PATCH, parse
 from service.rest.conditional import body_tag, check, conditional_json, is_conditional, not_modified, preconditions
 from service.rest.idempotency import idempotent
+from service.tasks.pages import fitting
 from service.tasks.paging import Cursors, parse_list_query
 from service.tasks.schemas import NewTask, Task, TaskPatch, TaskReplacement, json_array, parse_task_id
 from service.tasks.store import TaskStore
@@ -63,10 +64,10 @@ async def _page(request: Request, executor: Executor | None = None) -> tuple[byt
     cursors = request.services[TaskServices].cursors
     query = cursors.resume(parse_list_query(request.query_string), principal.user_id)
     store = _store(request, executor)
-    page = await store.page(query)
+    found = await store.page(query)
+    page = fitting(found, query.limit)
     headers = dict(OWN)
-    if len(page) > query.limit:
-        page.pop()
+    if len(page) < len(found):
         headers["Link"] = cursors.link(query, principal.user_id, f"/api/{principal.path_id}/tasks", page[-1])
     if _wants_count(request):
         headers["X-Total-Count"] = str(await store.count(query))

@@ -71,7 +71,7 @@ class TaskStore:
         return _task(task_id, row)
 
     async def page(self, query: TaskQuery) -> list[bytes]:
-        """The documents of the page's tasks, and one more when there is a next page."""
+        """The documents of the page's tasks, and at least one more when there is a next page."""
         rows = await self._db.fetch(query.statement, *query.arguments(self._user_id))
         return [row[0] for row in rows]
 

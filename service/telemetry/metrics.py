@@ -174,7 +174,15 @@ class Metrics:
         Gauge("http_requests_in_progress", "Requests being answered right now", registry=registry).set_function(
             lambda: self.in_progress
         )
-        self._held = Gauge("http_requests_held", "Requests waiting to be read", registry=registry)
+        self._queued = Gauge("http_requests_queued", "Requests waiting to be read", registry=registry)
+        self._unsent = Gauge(
+            "http_unsent_bytes", "Of answers whose clients are behind in taking them", registry=registry
+        )
+        self._cut = Counter(
+            "http_connections_cut_total", "Connections closed with an answer unsent", ["reason"], registry=registry
+        )
+        for reason in ("not_reading", "unsent_limit", "overdue"):
+            self._cut.labels(reason)
         self._request_seconds = _Histogram(
             "http_request_duration_seconds",
             "Time from a request's head to its answer",
@@ -212,8 +220,12 @@ class Metrics:
             {"version": version, "commit": commit, "python": python_version()}
         )
 
-    def watch_admission(self, *, held: Callable[[], int]) -> None:
-        self._held.set_function(held)
+    def watch_connections(self, *, queued: Callable[[], int], unsent: Callable[[], int]) -> None:
+        self._queued.set_function(queued)
+        self._unsent.set_function(unsent)
+
+    def connections_cut(self, reason: str) -> None:
+        self._cut.labels(reason).inc()
 
     def request_seconds(self, method: str, route: str, status: int) -> Histogram:
         key = (method, route, status)

@@ -1,6 +1,9 @@
 """Keyset pages: every task once, whatever the order, whatever others write meanwhile."""
 
+import asyncio
 import itertools
+import json
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
@@ -8,7 +11,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from tests.support.database import Database
+from service.tasks.paging import ListParameters, TaskQuery
+from tests.support.database import Database, connected
 from tests.support.problems import faults
 from tests.support.users import User
 
@@ -122,6 +126,12 @@ def test_what_others_write_shifts_no_page(user: User, database: Database, sort: 
     assert [task for task in seen if task["id"] in old] == before
 
 
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
 def cursor_of(user: User, query: str = "limit=2") -> str:
     path = next_of(user.http.get(f"{user.tasks}?{query}"))
     assert path is not None
@@ -171,3 +181,51 @@ def test_a_cursor_changed_in_any_place_is_a_422(user: User, database: Database) 
         response = user.http.get(user.tasks, params={"cursor": text})
         assert {pointer for pointer, _ in faults(response)} == {"cursor"}, text
     assert user.http.get(user.tasks, params={"cursor": cursor}).status_code == 200
+
+
+PAGE_BYTES_MAX = 1024 * 1024
+DOCUMENT_BYTES = 60_400
+"""Of a task with 10,000 characters that take six bytes each in JSON."""
+
+
+def fill_with_long_ones(user: User, database: Database, count: int) -> None:
+    """Every third is short, so that where a page ends does not follow from how many tasks it has."""
+    database.query(
+        "INSERT INTO tasks (id, user_id, title, description, created_at)"
+        " SELECT gen_random_uuid(), $1, 'long ' || n, CASE WHEN n % 3 > 0 THEN repeat(E'\\x01', 10000) END,"
+        " now() - n % 7 * interval '1 hour' FROM generate_series(1, $2) n",
+        *(UUID(user.id), count),
+    )
+
+
+@pytest.mark.parametrize("limit", [15, 16, 20, 100, 101, 500])
+def test_a_page_ends_early_at_one_mebibyte_and_the_link_goes_on(user: User, database: Database, limit: int) -> None:
+    fill_with_long_ones(user, database, 120)
+    found: list[dict[str, Any]] = []
+    path: str | None = f"{user.tasks}?limit={limit}"
+    while path is not None:
+        response = user.http.get(path)
+        size, count = len(response.content), len(response.json())
+        assert size <= PAGE_BYTES_MAX
+        path = next_of(response)
+        assert path is None or count == limit or size > PAGE_BYTES_MAX - DOCUMENT_BYTES, "no earlier than it must"
+        found += response.json()
+    assert len(found) == len({task["id"] for task in found}) == 120
+    assert found == sorted(found, key=lambda task: (task["created_at"], task["id"]), reverse=True)
+
+
+@pytest.mark.parametrize("sort", ["title", "-updated_at"])
+async def test_the_database_stops_where_the_page_ends(user: User, database: Database, sort: str) -> None:
+    """It neither renders nor sends what no page can hold."""
+    await asyncio.to_thread(fill_with_long_ones, user, database, 400)
+    query = TaskQuery(ListParameters.model_validate({"limit": "500", "sort": sort}))
+    async with connected(database.url) as connection:
+        rows = await connection.fetch(query.statement.sql, *query.arguments(UUID(user.id)))
+        size = sum(len(row[0]) for row in rows)
+        text = await connection.fetchval(
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {query.statement.sql}", *query.arguments(UUID(user.id))
+        )
+    assert PAGE_BYTES_MAX <= size < PAGE_BYTES_MAX + DOCUMENT_BYTES
+    rendered = [node["Actual Rows"] for node in nodes(json.loads(text)[0]["Plan"]) if node.get("Alias") == "measured"]
+    assert rendered
+    assert max(rendered) < 200

@@ -14,7 +14,7 @@ from tests.support.server import serve
 from tests.support.users import User, sign_up
 
 LOCK = "BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE"
-HELD = "http_requests_held"
+QUEUED = "http_requests_queued"
 ORIGIN = "https://app.example"
 _number = itertools.count()
 
@@ -76,7 +76,7 @@ def test_whatever_cannot_be_served_is_refused_politely_and_seen(fresh_database: 
         counts = [line for line in service.metrics().splitlines() if "http_request_duration_seconds_count" in line]
         assert sum(float(line.split()[-1]) for line in counts if 'status="503"' in line) == len(kinds)
 
-        eventually(lambda: service.metric(HELD) == 0)
+        eventually(lambda: service.metric(QUEUED) == 0)
         served = asyncio.run(_all_at_once(user, kinds))
         assert {a.status_code for a in served} == {200, 201}
         assert len(user.list(limit=100)) == kinds.count("POST"), "none that was refused was carried out"
@@ -91,7 +91,7 @@ def test_a_shutdown_serves_those_who_are_still_waiting_to_be_read(fresh_database
         assert service.process is not None
         with held(fresh_database.url, LOCK):
             sending = thread.submit(asyncio.run, _all_at_once(user, ["GET", "POST"] * 15))
-            eventually(lambda: service.metric(HELD) > 20)
+            eventually(lambda: service.metric(QUEUED) > 20)
             service.process.send_signal(signal.SIGTERM)
         assert {a.status_code for a in sending.result()} == {200, 201}
         assert service.process.wait(10) == 0

@@ -10,7 +10,7 @@ from tests.support.users import User, sign_up
 TIMES = 5
 SIX = (
     "INSERT INTO tasks",
-    "SELECT convert_to",
+    "SELECT document",
     "SELECT convert_to",
     "UPDATE tasks",
     "UPDATE tasks",
@@ -46,7 +46,7 @@ def test_a_request_is_one_statement_on_a_prepared_plan(own_postgres: Postgres, o
     finally:
         own_database.query("ALTER DATABASE tasks RESET log_statement")
     executed = [found[1] for line in statements if (found := re.match(r"execute __asyncpg_stmt_\w+: (.*)", line))]
-    on_tasks = [line for line in executed if " tasks" in line or line.startswith("SELECT convert_to")]
+    on_tasks = [line for line in executed if " tasks" in line or line.startswith(SIX[1:3])]
     assert len(on_tasks) == len(SIX) * TIMES
     assert all(line.startswith(begin) for line, begin in zip(on_tasks, SIX * TIMES, strict=True))
     assert len(statements) <= len(on_tasks) + 5, "beside them only what the service does now and then in the background"

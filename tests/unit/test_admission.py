@@ -5,23 +5,24 @@ from collections.abc import Callable
 
 import pytest
 
-from service.http.admission import LOOK_SECONDS, Admission, refusal
+from service.http.admission import CHECK_SECONDS, Admission, refusal
 
-PATIENCE = 0.2
+TIMEOUT = 0.2
 HEAD = b"GET /api/x/tasks HTTP/1.1\r\nHost: tasks.example\r\n"
 
 
 class Caller:
-    def __init__(self, fate: list[str], name: str, *, gone: bool = False) -> None:
+    def __init__(self, fate: list[str], name: str, *, user: str | None = None, gone: bool = False) -> None:
         self._fate, self._name, self._gone = fate, name, gone
+        self.user = user
 
     def admit(self, waited: float) -> bool:
-        assert waited < PATIENCE
+        assert waited < TIMEOUT
         self._fate.append(f"{self._name} gone" if self._gone else f"{self._name} in")
         return not self._gone
 
     def refuse(self, waited: float) -> None:
-        assert waited >= PATIENCE
+        assert waited >= TIMEOUT
         self._fate.append(f"{self._name} refused")
 
 
@@ -30,8 +31,8 @@ def fate() -> list[str]:
     return []
 
 
-def admission(waiting: Callable[[], int], room: int = 4) -> Admission:
-    return Admission(waiting=waiting, room=room, patience=PATIENCE)
+def admission(waiting: Callable[[], int], capacity: int = 4) -> Admission:
+    return Admission(waiting=waiting, capacity=capacity, timeout_seconds=TIMEOUT)
 
 
 async def settled() -> None:
@@ -47,12 +48,12 @@ async def test_requests_of_one_moment_are_counted_before_they_wait() -> None:
     assert door.admits(), "those never waited, or do no more"
 
 
-async def test_nobody_overtakes_and_each_that_leaves_makes_room(fate: list[str]) -> None:
+async def test_nobody_overtakes_and_each_that_leaves_lets_one_in(fate: list[str]) -> None:
     waiting = 4
     door = admission(lambda: waiting)
     assert not door.admits()
     for name in "abcd":
-        door.hold(Caller(fate, name))
+        door.enqueue(Caller(fate, name))
     door.left()
     assert fate == [], "the queue is as long as before"
     waiting = 3
@@ -63,40 +64,67 @@ async def test_nobody_overtakes_and_each_that_leaves_makes_room(fate: list[str])
     waiting = 0
     door.left()
     assert fate == ["a in", "b in", "c in"], "the queue runs empty: two for one"
-    assert door.held() == 1
+    assert door.queued() == 1
 
 
-async def test_those_who_left_take_no_room(fate: list[str]) -> None:
+async def test_those_who_left_take_no_place(fate: list[str]) -> None:
     waiting = 3
     door = admission(lambda: waiting)
-    door.hold(Caller(fate, "a", gone=True))
-    door.hold(Caller(fate, "b"))
+    door.enqueue(Caller(fate, "a", gone=True))
+    door.enqueue(Caller(fate, "b"))
     door.left()
     assert fate == ["a gone", "b in"]
 
 
 async def test_who_has_waited_long_enough_is_refused_even_if_nothing_moves(fate: list[str]) -> None:
     door = admission(lambda: 4)
-    door.hold(Caller(fate, "a"))
-    await asyncio.sleep(PATIENCE + 3 * LOOK_SECONDS)
+    door.enqueue(Caller(fate, "a"))
+    await asyncio.sleep(TIMEOUT + 3 * CHECK_SECONDS)
     assert fate == ["a refused"]
-    assert door.held() == 0
+    assert door.queued() == 0
 
 
 async def test_when_all_inside_have_gone_the_rest_comes_in_by_itself(fate: list[str]) -> None:
     waiting = 4
     door = admission(lambda: waiting)
     for name in "abcdef":
-        door.hold(Caller(fate, name))
+        door.enqueue(Caller(fate, name))
     waiting = 0
-    await asyncio.sleep(2.5 * LOOK_SECONDS)
+    async with asyncio.timeout(TIMEOUT):
+        while door.queued():  # noqa: ASYNC110  it is the timer itself that is waited for
+            await asyncio.sleep(CHECK_SECONDS / 4)
     assert fate == [f"{name} in" for name in "abcdef"]
+
+
+async def test_users_take_turns_and_those_unknown_are_one_of_them(fate: list[str]) -> None:
+    waiting = 4
+    door = admission(lambda: waiting)
+    callers = [("a", "ada"), ("b", "ada"), ("c", "ada"), ("d", None), ("e", "bob"), ("f", "ada"), ("g", None)]
+    for name, user in callers:
+        door.enqueue(Caller(fate, name, user=user))
+    for left in range(len(callers), 0, -1):
+        assert door.queued() == left
+        waiting = 3
+        door.left()
+        await settled()
+    assert [line[0] for line in fate] == ["a", "d", "e", "b", "g", "c", "f"]
+    assert door.queued() == 0
+    assert not door._by_user
+
+
+async def test_a_wait_without_end_leaves_nothing_behind(fate: list[str]) -> None:
+    door = admission(lambda: 4)
+    for number in range(50):
+        door.enqueue(Caller(fate, str(number), user=str(number % 3)))
+    await asyncio.sleep(TIMEOUT + 3 * CHECK_SECONDS)
+    assert len(fate) == 50
+    assert (door.queued(), len(door._by_user), len(door._queue)) == (0, 0, 0)
 
 
 async def test_at_the_end_everybody_comes_in(fate: list[str]) -> None:
     door = admission(lambda: 4)
     for name in "ab":
-        door.hold(Caller(fate, name))
+        door.enqueue(Caller(fate, name))
     door.end()
     assert fate == ["a in", "b in"]
     assert door.admits()

@@ -7,6 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
+from service.app import server_config
 from service.settings import Settings, SettingsError, load_settings
 
 SECRET = "s3cr3t-" * 6
@@ -119,6 +120,25 @@ def test_ports_and_pool_sizes_have_to_agree(load: Load) -> None:
     assert mistakes(load, PORT="9000") == ["ADMIN_PORT"]
     assert mistakes(load, DB_POOL_MIN="21") == ["DB_POOL_MIN"]
     assert load(DB_POOL_MIN="20").db_pool_min == 20
+
+
+def test_one_user_may_not_be_given_more_than_the_pool(load: Load) -> None:
+    assert load().concurrent_requests_per_user is None, "which derives it from the pool, whatever its size"
+    assert mistakes(load, CONCURRENT_REQUESTS_PER_USER="21") == ["CONCURRENT_REQUESTS_PER_USER"]
+    assert mistakes(load, CONCURRENT_REQUESTS_PER_USER="4", DB_POOL_MAX="3", DB_POOL_MIN="1") == [
+        "CONCURRENT_REQUESTS_PER_USER"
+    ]
+    assert load(CONCURRENT_REQUESTS_PER_USER="20").concurrent_requests_per_user == 20
+
+
+def test_whatever_a_statement_may_take_a_request_may_take_too(load: Load) -> None:
+    """Else the connection's own limit would end it first, and the setting do nothing."""
+    for seconds in ("0.5", "2", "30", "3600"):
+        settings = load(DB_STATEMENT_TIMEOUT_SECONDS=seconds)
+        config = server_config(settings)
+        assert 3 * settings.db_statement_timeout_seconds <= config.RESPONSE_TIMEOUT
+        assert settings.db_statement_timeout_seconds < config.GRACEFUL_SHUTDOWN_TIMEOUT
+    assert server_config(load()).RESPONSE_TIMEOUT == 9
 
 
 def test_a_secret_is_measured_in_bytes(load: Load) -> None:

@@ -53,9 +53,13 @@ serviceMonitor: metrics.serviceMonitor
 {{- if gt (int $v.database.pool.min) (int $v.database.pool.max) -}}
 {{- fail "\n\ndatabase.pool.min is above database.pool.max\n" -}}
 {{- end -}}
-{{- $grace := add $v.preStopSleepSeconds (ceil $v.server.drainSeconds | int) 12 -}}
+{{- if gt (int $v.limits.concurrentRequestsPerUser) (int $v.database.pool.max) -}}
+{{- fail "\n\nlimits.concurrentRequestsPerUser is above database.pool.max: one user's requests would fill the pool\n" -}}
+{{- end -}}
+{{- $end := max 12 (add (ceil $v.database.statementTimeoutSeconds | int) 10) -}}
+{{- $grace := add $v.preStopSleepSeconds (ceil $v.server.drainSeconds | int) $end -}}
 {{- if lt (int $v.terminationGracePeriodSeconds) (int $grace) -}}
-{{- fail (printf "\n\nterminationGracePeriodSeconds must be at least preStopSleepSeconds + server.drainSeconds + 12 = %d, else pods are killed with requests in flight\n" $grace) -}}
+{{- fail (printf "\n\nterminationGracePeriodSeconds must be at least preStopSleepSeconds + server.drainSeconds + %d = %d, else pods are killed with requests in flight\n" $end $grace) -}}
 {{- end -}}
 {{- if eq (int $v.server.port) (int $v.server.adminPort) -}}
 {{- fail "\n\nserver.port and server.adminPort must differ: the admin port is not for the public\n" -}}

@@ -3,7 +3,9 @@
 {{/* Settings that are no secrets, for the ConfigMap. */}}
 {{- define "tasks-service.settings" -}}
 ADMIN_PORT: {{ .Values.server.adminPort | int | quote }}
-CONCURRENT_REQUESTS_PER_USER: {{ .Values.limits.concurrentRequestsPerUser | int | quote }}
+{{- with .Values.limits.concurrentRequestsPerUser }}
+CONCURRENT_REQUESTS_PER_USER: {{ . | int | quote }}
+{{- end }}
 {{- with .Values.server.corsOrigins }}
 CORS_ORIGINS: {{ join "," . | quote }}
 {{- end }}
