@@ -29,6 +29,7 @@ from service.database.pool import Statement
 from service.problems import Invalid
 from service.rest.bodies import STORABLE, invalid, storable
 from service.tasks.pages import bounded
+from service.tasks.search import search
 
 LIMIT_MAX = 500
 LIMIT_DEFAULT = 100
@@ -151,7 +152,7 @@ class TaskQuery:
 def _filters(p: ListParameters) -> tuple[tuple[str, ...], tuple[object, ...]]:
     found: list[tuple[str, object]] = [
         ("completed = {}", p.completed),
-        ("(title ILIKE {0} OR description ILIKE {0})", None if p.q is None else f"%{_escape(p.q)}%"),
+        *([] if p.q is None else [search(p.q)]),
         ("created_at >= {}", p.created_from),
         ("created_at <= {}", p.created_to),
         ("updated_at >= {}", p.updated_from),
@@ -162,10 +163,6 @@ def _filters(p: ListParameters) -> tuple[tuple[str, ...], tuple[object, ...]]:
         tuple(clause.format(f"${number}") for number, (clause, _) in enumerate(given, start=3)),
         tuple(value for _, value in given),
     )
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 @lru_cache(1024)

@@ -37,6 +37,7 @@ FILTERS: dict[str, dict[str, Any]] = {
     },
     "q, often": {"q": "task"},
     "q, never": {"q": "nowhere"},
+    "q, beyond ASCII": {"q": "täsk"},
 }
 
 FILL = """
