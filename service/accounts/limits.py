@@ -1,12 +1,11 @@
 """How often one may try: counted in PostgreSQL, so that all pods count together."""
 
 import hashlib
-import ipaddress
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sanic import HTTPResponse, Request
+from sanic import HTTPResponse
 
 from service.database.pool import Pool, Statement
 from service.problems import TooManyRequests
@@ -80,18 +79,6 @@ class Limits:
     async def forgive(self, attempt: Attempt) -> None:
         """A successful attempt was no guess and does not count."""
         await self._pool.fetchrow(_FORGIVE, attempt.key, attempt.hit)
-
-
-def client_address(request: Request) -> str:
-    """Whom to count as one client: the address that trusted proxies vouch for; of IPv6 the /64, which is one site."""
-    text = request.remote_addr or request.ip
-    try:
-        address = ipaddress.ip_address(text.strip("[]"))
-    except ValueError:
-        return text
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
 
 
 def announce(response: HTTPResponse, attempt: Attempt) -> HTTPResponse:

@@ -8,12 +8,13 @@ from uuid import UUID
 import orjson
 from sanic import Blueprint, HTTPResponse
 
-from service.accounts.limits import Attempt, announce, client_address
+from service.accounts.limits import Attempt, announce
 from service.accounts.model import User
 from service.accounts.principal import authenticate, principal_of
 from service.accounts.schemas import Login, NewPassword, Refresh, SessionOut, Signup, UserOut, account_email
 from service.accounts.services import services_of
 from service.accounts.store import PasswordChanged, RefreshTokenReused, Session
+from service.http.addresses import client_address
 from service.http.requests import Request
 from service.http.responses import NO_STORE, READ, json_model, no_content
 from service.problems import BadCredentials, Unauthorized

@@ -56,6 +56,47 @@ def test_the_owner_gets_in_from_elsewhere_and_the_guesser_cannot_pretend_to_be_e
     assert log_in(servers[1], owner.email, PASSWORD, forwarded="192.0.2.9").status_code == 200
 
 
+SAME = [
+    ["203.0.113.5:40001", "203.0.113.5:40002", "203.0.113.5", '"203.0.113.5:1"', "::ffff:203.0.113.5"],
+    ["[2001:db8::1]:443", "[2001:DB8::1]:444", "2001:db8:0:0::1", '"[2001:db8::2]"', "2001:db8::ffff%eth0"],
+]
+
+
+@pytest.mark.parametrize("spellings", SAME)
+def test_however_an_address_is_written_it_is_the_same_client(
+    servers: tuple[Service, Service], owner: User, spellings: list[str]
+) -> None:
+    for number in range(10):
+        log_in(servers[number % 2], owner.email, forwarded=spellings[number % 5])
+    for spelling in spellings:
+        assert_problem(log_in(servers[0], owner.email, forwarded=f"192.0.2.1, {spelling}"), 429, "too_many_requests")
+    assert log_in(servers[0], owner.email, PASSWORD, forwarded="203.0.113.6:40001").status_code == 200
+
+
+def test_nothing_that_a_client_can_send_makes_it_another(servers: tuple[Service, Service], owner: User) -> None:
+    """Its own lines come before the proxy's; `unknown` is nobody in particular, and a proxy's word for all of them."""
+    for number in range(10):
+        lines = [("X-Forwarded-For", f"198.51.100.{number}"), ("X-Forwarded-For", "203.0.113.7")]
+        others = {"Forwarded": f"for=198.51.100.{number}", "X-Real-IP": f"198.51.100.{number}"}
+        body = {"email": owner.email, "password": "wrong"}
+        httpx.post(f"{servers[0].url}/api/auth/login", json=body, headers=[*lines, *others.items()])
+    assert_problem(log_in(servers[0], owner.email, forwarded="203.0.113.7"), 429, "too_many_requests")
+    answers = [log_in(servers[1], owner.email, forwarded=f"unknown, _{number}").status_code for number in range(11)]
+    assert answers == [401] * 10 + [429]
+
+
+def test_with_two_proxies_the_outer_ones_word_counts(
+    fresh_database: Database, start_service: Callable[..., Service]
+) -> None:
+    server = start_service(fresh_database.url, TRUSTED_PROXIES="2")
+    forwarded = [f"198.51.100.{number}, 203.0.113.7:{number}, 10.0.0.{number}" for number in range(11)]
+    answers = [log_in(server, "ada@example.com", forwarded=each).status_code for each in forwarded]
+    assert answers == [401] * 10 + [429]
+    # A header that is shorter has not come through both: then the peer counts, whatever it says.
+    answers = [log_in(server, "ada@example.com", forwarded=f"198.51.100.{n}").status_code for n in range(11)]
+    assert answers == [401] * 10 + [429]
+
+
 def test_without_a_trusted_proxy_the_header_counts_for_nothing(service: Service, user: User) -> None:
     answers = [log_in(service, user.email, forwarded=f"203.0.113.{n}").status_code for n in range(11)]
     assert answers == [401] * 10 + [429]
