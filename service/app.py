@@ -78,7 +78,7 @@ def create_app(settings: Settings) -> App:
     )
     metrics.watch_connections(queued=admission.queued, unsent=unsent.total)
     observer = Observer(metrics, slots, admission, tracer)
-    issuer_keys = IssuerKeys(settings.oidc_issuer) if settings.oidc_issuer is not None else None
+    issuer_keys = IssuerKeys(settings.oidc_issuer, metrics.background) if settings.oidc_issuer is not None else None
     accounts = _accounts(settings, pool, metrics, issuer_keys)
     services = Services(
         admission,

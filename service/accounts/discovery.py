@@ -19,7 +19,7 @@ import orjson
 ANSWER_BYTES_MAX = 256 * 1024
 """Entra ID publishes the largest sets of keys, with their certificates: some 40 KiB."""
 
-SOCKET_TIMEOUT_SECONDS = 2.0
+SOCKET_TIMEOUT_SECONDS = 3.0
 """For one step, such as to connect; `Exchange.cut` bounds all of them together."""
 
 _ALGORITHMS = {

@@ -3,7 +3,7 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, time
 
 import jwt
 import structlog
@@ -11,6 +11,7 @@ import structlog
 from service.accounts.discovery import Exchange, KeySet
 from service.accounts.tokens import BadToken
 from service.problems import IssuerUnavailable
+from service.telemetry.metrics import BackgroundMetrics
 
 REFRESH_SECONDS = 300.0
 """A key that the issuer has withdrawn verifies for so long at the most, while the issuer can be reached."""
@@ -24,10 +25,10 @@ RETRY_SECONDS = 30.0
 PAUSE_SECONDS = 5.0
 """Between two fetches that requests have asked for, or that failed with no keys known: made-up key ids are free."""
 
-FETCH_SECONDS = 5.0
+FETCH_SECONDS = 8.0
 """For the discovery document and the keys together."""
 
-WAIT_SECONDS = 2.0
+WAIT_SECONDS = 3.0
 """How long a request waits for a fetch, if its token's key is not known; all others never wait."""
 
 WAITING_MAX = 1000
@@ -39,8 +40,9 @@ log = structlog.get_logger()
 class IssuerKeys:
     """`run` is the task; `key` is what requests ask. `version` changes whenever a key may have gone."""
 
-    def __init__(self, issuer: str) -> None:
+    def __init__(self, issuer: str, metrics: BackgroundMetrics) -> None:
         self.issuer = issuer
+        self._metrics = metrics
         self.version = 0
         self._keys = KeySet()
         self._good_at = monotonic()
@@ -85,6 +87,7 @@ class IssuerKeys:
             self._failed(error)
         else:
             self._good_at = monotonic()
+            self._metrics.succeeded("issuer_keys", time())
             if found != self._keys:
                 self._replace(found)
         finally:
@@ -94,6 +97,7 @@ class IssuerKeys:
         age = monotonic() - self._good_at
         if self._keys and age > STALE_MAX_SECONDS:
             self._replace(KeySet())
+        self._metrics.failed("issuer_keys")
         reason = str(error)[:300] or "no answer in time"
         log.warning("issuer_keys_failed", error=type(error).__name__, reason=reason, keys=len(self._keys.ids))
 

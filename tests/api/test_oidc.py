@@ -10,7 +10,7 @@ import httpx
 import jwt
 import pytest
 
-from tests.support.database import Database
+from tests.support.database import Database, held
 from tests.support.issuer import ABSENT, AUDIENCE, Issuer, Key, b64, public_pem
 from tests.support.problems import assert_problem, comparable
 from tests.support.server import Service, serve
@@ -20,7 +20,8 @@ API = "https://tasks.example.com"
 
 
 def me(server: Service, token: str) -> httpx.Response:
-    return httpx.get(f"{server.url}/api/auth/me", headers={"Authorization": f"Bearer {token}"}, verify=False)
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.get(f"{server.url}/api/auth/me", headers=headers, verify=False, timeout=15)
 
 
 def entra(**claims: Any) -> dict[str, Any]:
@@ -423,11 +424,26 @@ def test_own_tokens_and_the_audience_by_default(server: Service, issuer: Issuer)
     assert_problem(me(server, issuer.token(aud=API)), 401, "unauthorized")
 
 
-def test_one_user_of_the_issuer_cannot_take_the_pool_from_the_others(server: Service, issuer: Issuer) -> None:
-    """Even the statement that finds the user waits its turn: what is too much is refused before it."""
+def test_a_user_of_the_issuer_waits_for_a_turn_before_any_statement(
+    issuer: Issuer, fresh_database: Database, start_service: Callable[..., Service]
+) -> None:
+    """The statement that finds the user is no way around the fair share of the pool."""
+    server = start_service(
+        fresh_database.url,
+        OIDC_ISSUER=issuer.url,
+        CONCURRENT_REQUESTS_PER_USER="1",
+        QUEUED_REQUESTS_PER_USER="0",
+        DB_STATEMENT_TIMEOUT_SECONDS="8",
+    )
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     token = issuer.token("noisy")
-    assert me(server, token).status_code == 200
-    with sign_up(server.url) as user, ThreadPoolExecutor(60) as threads:
-        noise = [threads.submit(me, server, token) for _ in range(300)]
-        assert user.list() == []
-        assert {answer.result().status_code for answer in noise} <= {200, 429}
+    locks = "BEGIN; LOCK tasks, external_identities"
+    with sign_up(server.url) as user, ThreadPoolExecutor(2) as threads:
+        with held(fresh_database.url, locks):
+            threads.submit(user.list)  # one who is alone may have everything
+            first = threads.submit(me, server, token)
+            deadline = time.monotonic() + 5
+            while fresh_database.value(waiting) < 2:
+                assert time.monotonic() < deadline
+            assert me(server, token).status_code == 429
+        assert first.result().status_code == 200

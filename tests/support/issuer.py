@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -22,9 +23,16 @@ AUDIENCE = "tasks-service"
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
+
+@cache
+def _rsa() -> rsa.RSAPrivateKey:
+    """The same each time: to make one takes a tenth of a second."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 _MAKE: dict[str, Callable[[], Any]] = {
-    "RS": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
-    "PS": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
+    "RS": _rsa,
+    "PS": _rsa,
     "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "ES384": lambda: ec.generate_private_key(ec.SECP384R1()),
     "ES512": lambda: ec.generate_private_key(ec.SECP521R1()),

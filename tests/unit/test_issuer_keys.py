@@ -10,12 +10,14 @@ from time import monotonic
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from service.accounts import issuer as module
 from service.accounts.discovery import ANSWER_BYTES_MAX, Exchange, KeySet, is_issuer
 from service.accounts.issuer import IssuerKeys
 from service.accounts.tokens import BadToken
 from service.problems import IssuerUnavailable
+from service.telemetry.metrics import BackgroundMetrics
 from tests.support.issuer import CONFIGURATION, KEYS, Answer, Issuer, Key, send, until
 
 
@@ -89,7 +91,7 @@ def test_an_exchange_that_is_cut_ends_whatever_it_waits_for(issuer: Issuer) -> N
     began = monotonic()
     exchange.cut()
     assert ended.wait(10)
-    assert monotonic() - began < 1.5  # its socket alone would wait for two seconds
+    assert monotonic() - began < 2.5  # its socket alone would wait for three seconds
     released.set()
     thread.join()
 
@@ -147,7 +149,7 @@ def test_a_key_is_used_for_what_it_is_meant_for() -> None:
 
 @asynccontextmanager
 async def running(issuer: Issuer) -> AsyncIterator[IssuerKeys]:
-    keys = IssuerKeys(issuer.url)
+    keys = IssuerKeys(issuer.url, BackgroundMetrics(CollectorRegistry()))
     task = asyncio.create_task(keys.run())
     try:
         yield keys

@@ -75,6 +75,10 @@ def test_the_defaults_are_those_of_the_contract(load: Load) -> None:
         ("JWT_REFRESH_TTL_SECONDS", "forever"),
         ("OIDC_ISSUER", "issuer.example"),
         ("OIDC_ISSUER", "file:///etc/passwd"),
+        ("OIDC_ISSUER", "http://keycloak:8080/realms/main"),
+        ("OIDC_ISSUER", "https://user:secret@issuer.example"),
+        ("OIDC_ISSUER", "https://issuer.example/" + "x" * 500),
+        ("OIDC_ISSUER", "tasks-service"),
         ("PORT", "0"),
         ("PORT", "65536"),
         ("PORT", "http"),
@@ -139,6 +143,19 @@ def test_whatever_a_statement_may_take_a_request_may_take_too(load: Load) -> Non
         assert 3 * settings.db_statement_timeout_seconds <= config.RESPONSE_TIMEOUT
         assert settings.db_statement_timeout_seconds < config.GRACEFUL_SHUTDOWN_TIMEOUT
     assert server_config(load()).RESPONSE_TIMEOUT == 9
+
+
+def test_an_issuer_of_ours_and_of_others_would_be_taken_for_one_another(load: Load) -> None:
+    same = "https://issuer.example"
+    assert mistakes(load, OIDC_ISSUER=same, JWT_ISSUER=same) == ["OIDC_ISSUER"]
+
+
+def test_the_issuer_may_know_the_service_by_several_names(load: Load) -> None:
+    assert load(OIDC_AUDIENCE=" api://tasks, https://tasks.example ,").oidc_audiences == [
+        "api://tasks",
+        "https://tasks.example",
+    ]
+    assert load(JWT_AUDIENCE="tasks").oidc_audiences == ["tasks"]
 
 
 def test_a_secret_is_measured_in_bytes(load: Load) -> None:
