@@ -3,10 +3,14 @@
 import argparse
 import asyncio
 import os
+import signal
 import socket
 import sys
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import orjson
+import structlog
 
 from service import ports
 from service.database import migrate
@@ -18,6 +22,10 @@ from service.telemetry import logs
 
 BACKLOG = 1024
 
+log = structlog.get_logger()
+
+Result = TypeVar("Result")
+
 
 def main() -> None:
     arguments = _parser().parse_args()
@@ -28,6 +36,25 @@ def main() -> None:
         sys.exit("The configuration has mistakes:\n" + "\n".join(f"  {line}" for line in str(error).splitlines()))
     except (migrate.MigrationError, DatabaseFault, EmbeddedError) as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    finally:
+        logs.flush()  # before the interpreter prints what ended it
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
+    """As `asyncio.run`; SIGTERM ends it as any error does: what is open is closed, and the log is written."""
+
+    async def until_sigterm() -> Result:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  a coroutine that runs has one
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(until_sigterm())
+    except asyncio.CancelledError:
+        sys.exit(128 + signal.SIGTERM)
 
 
 def _serve(_: argparse.Namespace) -> int:
@@ -35,14 +62,27 @@ def _serve(_: argparse.Namespace) -> int:
 
     from service.app import create_app  # noqa: PLC0415  the other commands need no server
     from service.http.protocol import Protocol  # noqa: PLC0415
-    from service.lifecycle import check_database  # noqa: PLC0415
+    from service.lifecycle import STOP_SIGNALS, check_database  # noqa: PLC0415
     from service.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
-    asyncio.run(check_database(settings))
+    _run(check_database(settings))
+    logs.flush()
     listener = _listen(settings.host, settings.port, settings.admin_port)
+    # Sanic loses a signal that comes before its loop runs for good, and would then serve on: Lifecycle waits for them
+    # instead, in a thread. No other thread may take them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     app = create_app(settings)
-    app.run(sock=listener, protocol=Protocol, single_process=True, access_log=False, motd=False, backlog=BACKLOG)
+    app.run(
+        sock=listener,
+        protocol=Protocol,
+        single_process=True,
+        register_sys_signals=False,
+        access_log=False,
+        motd=False,
+        backlog=BACKLOG,
+    )
+    log.info("stopped")
     return 0
 
 
@@ -67,32 +107,32 @@ def _dev(_: argparse.Namespace) -> int:
 
 
 def _upgrade(_: argparse.Namespace) -> int:
-    done = asyncio.run(migrate.upgrade(database_url()))
+    done = _run(migrate.upgrade(database_url()))
     _say("\n".join(f"applied {file}" for file in done) or "nothing to apply")
     return 0
 
 
 def _downgrade(arguments: argparse.Namespace) -> int:
-    done = asyncio.run(migrate.downgrade(database_url(), arguments.to))
+    done = _run(migrate.downgrade(database_url(), arguments.to))
     _say("\n".join(f"undone {file}" for file in done) or "nothing to undo")
     return 0
 
 
 def _history(_: argparse.Namespace) -> int:
-    found = asyncio.run(migrate.state(database_url()))
+    found = _run(migrate.state(database_url()))
     known = sorted({*found.expected, *found.applied})
     _say("\n".join(f"{'applied' if r in found.applied else 'pending'}  {r.file}" for r in known))
     return 0
 
 
 def _heads(_: argparse.Namespace) -> int:
-    found = asyncio.run(migrate.state(database_url()))
+    found = _run(migrate.state(database_url()))
     _say("\n".join(r.file for r in found.pending) or "no pending revision")
     return 0
 
 
 def _check(_: argparse.Namespace) -> int:
-    found = asyncio.run(migrate.state(database_url()))
+    found = _run(migrate.state(database_url()))
     migrate.warn_ahead(found)
     if found.pending:
         _say("\n".join(f"missing {r.file}" for r in found.pending))
@@ -118,7 +158,12 @@ def _openapi(_: argparse.Namespace) -> int:
 
 
 def _say(text: str) -> None:
-    print(text)  # noqa: T201  a command's answer goes to standard output
+    """A command's answer, after all that it has logged."""
+    logs.flush()
+    try:
+        print(text, flush=True)  # noqa: T201  it goes to standard output
+    except BrokenPipeError:  # its reader has seen enough; the interpreter must not try again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,7 +2,11 @@
 
 import asyncio
 import gc
+import signal
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from functools import partial
+from threading import Thread
 
 import structlog
 from sanic.server.async_server import AsyncioServer
@@ -24,11 +28,20 @@ from service.settings import Settings
 from service.telemetry.metrics import BackgroundTask, Metrics
 from service.telemetry.tracing import Tracer
 
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+"""Whoever runs the app blocks them in every thread; they stay so to the end, when a second one changes nothing."""
+
+STOP_AGAIN_SECONDS = 0.01
+
 SCHEMA_INTERVAL_SECONDS = 15.0
 PURGE_INTERVAL_SECONDS = 300.0
 PURGE_JITTER = 0.5
 PURGE_PAUSE_SECONDS = 0.1
 BACKGROUND_STOP_SECONDS = 1.0
+ADMIN_CLOSE_SECONDS = 0.5
+TRACES_SECONDS = 2.0
+"""What the end of a process gives a collector to take the last spans. With 3 s of draining and 4 s for requests under
+way, a process is gone within 10 s."""
 
 GARBAGE_THRESHOLD = 10_000
 """New objects between two looks for garbage; Python's own 700 suits programs with far fewer of them."""
@@ -78,6 +91,7 @@ class Lifecycle:
         self._tracer = tracer
         self._background = background
         self._admin_server: AsyncioServer | None = None
+        self._stop_asked: Future[None] = Future()
         app.before_server_start(self.start)
         app.after_server_start(self.started)
         app.before_server_stop(self.drain)
@@ -85,6 +99,7 @@ class Lifecycle:
 
     async def start(self, _: App) -> None:
         """The operations port first, so that liveness answers while the rest starts."""
+        Thread(target=_wait_for_signal, args=[self._stop_asked], name="stop-signal", daemon=True).start()
         await self._open_admin()
         pool = self._pool
         await pool.open()
@@ -96,9 +111,14 @@ class Lifecycle:
         if self._issuer_keys is not None:
             self._background.start("issuer_keys", self._issuer_keys.run)
 
-    async def started(self, _: App) -> None:
+    async def started(self, app: App) -> None:
         _spare_the_collector()
         self._readiness.started = True
+        # Sanic has set them to be ignored; not every system lets one wait for such a signal.
+        for number in STOP_SIGNALS:
+            signal.signal(number, lambda *_: None)
+        loop = asyncio.get_running_loop()
+        self._stop_asked.add_done_callback(lambda _: loop.call_soon_threadsafe(_stop, app))
         log.info("started", port=self._settings.port, admin_port=self._settings.admin_port)
 
     async def drain(self, app: App) -> None:
@@ -110,18 +130,21 @@ class Lifecycle:
         await asyncio.sleep(self._settings.drain_seconds)
 
     async def stop(self, _: App) -> None:
-        """After the last request: nothing may use the database any more."""
-        await self._background.stop(BACKGROUND_STOP_SECONDS)
-        await Tortoise.close_connections()
-        await self._pool.close()
+        """After the last request: nothing may use the database any more. What fails here holds up nothing else."""
+        await _attempt(lambda: self._background.stop(BACKGROUND_STOP_SECONDS))
+        await asyncio.gather(_attempt(self._end_traces), _attempt(self._close_database))
         self._passwords.close()
         if self._issuer_keys is not None:
             self._issuer_keys.close()
-        if self._admin_server is not None:
-            self._admin_server.close()
-        if self._tracer is not None:
-            self._tracer.shutdown()
-        log.info("stopped")
+        await _attempt(self._close_admin)
+
+    async def _close_database(self) -> None:
+        await Tortoise.close_connections()
+        await self._pool.close()
+
+    async def _end_traces(self) -> None:
+        if self._tracer is not None and not await self._tracer.shutdown(TRACES_SECONDS):
+            log.warning("traces_lost", seconds=TRACES_SECONDS)
 
     async def _open_admin(self) -> None:
         server = await self._admin.create_server(
@@ -133,6 +156,16 @@ class Lifecycle:
         await server.before_start()
         await server.start_serving()
         await server.after_start()
+
+    async def _close_admin(self) -> None:
+        """Last, so that liveness answers to the end."""
+        if (server := self._admin_server) is None:
+            return
+        closing = server.close()
+        for connection in list(server.connections):  # scrapers keep theirs open
+            connection.abort()
+        async with asyncio.timeout(ADMIN_CLOSE_SECONDS):
+            await closing
 
     def _purge_regularly(self, pool: Pool) -> None:
         """Delete what has expired, in small portions; several pods doing so is harmless."""
@@ -146,6 +179,26 @@ class Lifecycle:
         assert row is not None  # noqa: S101  an aggregate has a row
         self._readiness.schema_applied = row[0]
         self._metrics.schema_revision(applied=row[0], expected=self._readiness.schema_expected)
+
+
+def _wait_for_signal(asked: "Future[None]") -> None:
+    signal.sigwait(STOP_SIGNALS)
+    asked.set_result(None)
+
+
+def _stop(app: App) -> None:
+    """Leave the server's loop: before it runs for good, that would only end the step of the start that is under way."""
+    if app.state.is_running:
+        app.stop(terminate=False)
+    else:
+        asyncio.get_running_loop().call_later(STOP_AGAIN_SECONDS, _stop, app)
+
+
+async def _attempt(step: Callable[[], Awaitable[object]]) -> None:
+    try:
+        await step()
+    except Exception:
+        log.exception("stop_failed")
 
 
 def _spare_the_collector() -> None:

@@ -1,17 +1,19 @@
 """Structured logs on standard output: one event a line, the service's own and those of the libraries alike."""
 
-import asyncio
+import atexit
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Self
 
 import orjson
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
-FLUSH_SECONDS = 0.1
-BUFFERED_LINES_MAX = 5000
+from service.telemetry.output import Output
+
+FLUSH_TIMEOUT_SECONDS = 1.0
+"""How long the end of a process waits for a reader that does not read."""
 
 
 def _exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -37,41 +39,43 @@ def _timestamp(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _json(_: WrappedLogger, __: str, event: EventDict) -> bytes:
-    return orjson.dumps(event, default=str, option=orjson.OPT_UTC_Z)
+    return _line(event)
 
 
-class BufferedLogger:
-    """Lines go out together, a tenth of a second late at the most: a system call for each request is too dear."""
+def _line(event: EventDict) -> bytes:
+    try:
+        return orjson.dumps(event, default=str, option=orjson.OPT_UTC_Z)
+    except TypeError:  # half of a surrogate pair, a number beyond 64 bits: an odd line is better than none
+        return orjson.dumps({ascii(key): ascii(value) for key, value in event.items()})
 
-    def __init__(self) -> None:
+
+def _encode(_: WrappedLogger, __: str, event: object) -> bytes:
+    return str(event).encode(errors="backslashreplace")
+
+
+class _Lines:
+    """structlog's logger, at the end of its processors: what comes out of them is a line."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
         self.takes_requests = False
         """Whether requests are logged, and as JSON: what `configure` has decided."""
-
-        self._lines: list[bytes] = []
 
     def __call__(self, *_: object) -> Self:
         """Its own factory: there is one standard output."""
         return self
 
     def msg(self, line: bytes) -> None:
-        self._lines.append(line)
-        if len(self._lines) > 1 and len(self._lines) < BUFFERED_LINES_MAX:
-            return  # a flush is on its way
-        try:
-            asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
-        except RuntimeError:
-            self.flush()
+        self.output.write(line)
 
     log = debug = info = warning = error = critical = msg
 
-    def flush(self) -> None:
-        lines, self._lines = self._lines, []
-        if lines:
-            sys.stdout.buffer.write(b"\n".join(lines) + b"\n")
-            sys.stdout.buffer.flush()
+
+def _warn_dropped(lines: int) -> None:
+    structlog.get_logger().warning("log_lines_dropped", lines=lines)
 
 
-_output = BufferedLogger()
+_lines = _Lines(Output(_warn_dropped))
 
 
 def log_request(line: dict[str, object]) -> None:
@@ -79,11 +83,21 @@ def log_request(line: dict[str, object]) -> None:
 
     The line is the logger's from now on.
     """
-    if not _output.takes_requests:
+    if not _lines.takes_requests:
         structlog.get_logger().info("request", **line)
         return
     line["event"], line["level"], line["timestamp"] = "request", "info", datetime.now(UTC)
-    _output.msg(orjson.dumps(line, option=orjson.OPT_UTC_Z))
+    _lines.msg(_line(line))
+
+
+def flush() -> None:
+    """Wait until everything logged so far is written, but not for ever."""
+    _lines.output.flush(FLUSH_TIMEOUT_SECONDS)
+
+
+def dropped() -> int:
+    """How many lines found no room in the queue, or no standard output that takes them."""
+    return _lines.output.dropped()
 
 
 def configure(level: str, form: str) -> None:
@@ -95,30 +109,32 @@ def configure(level: str, form: str) -> None:
     shared: list[Processor] = [structlog.processors.add_log_level, _exception]
     if form == "json":
         render: list[Processor] = [_timestamp, _json]
-        factory: Any = _output
     else:
         stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-        render = [stamp, structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
-        factory = structlog.PrintLoggerFactory(sys.stdout)
+        colors = sys.stdout is not None and sys.stdout.isatty()
+        render = [stamp, structlog.dev.ConsoleRenderer(colors=colors), _encode]
     structlog.configure(
         processors=[*shared, *render],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=factory,
+        logger_factory=_lines,
         cache_logger_on_first_use=True,
     )
-    _output.takes_requests = form == "json" and threshold <= logging.INFO
+    _lines.takes_requests = form == "json" and threshold <= logging.INFO
     logging.basicConfig(handlers=[_Forward()], level=max(threshold, logging.WARNING), force=True)
+    atexit.register(flush)
 
 
 class _Forward(logging.Handler):
     """Records of libraries become events of ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        logger = structlog.get_logger()
-        logger.log(
-            record.levelno,
-            "library",
-            logger=record.name,
-            message=record.getMessage(),
-            exc_info=record.exc_info,
-        )
+        try:
+            structlog.get_logger().log(
+                record.levelno,
+                "library",
+                logger=record.name,
+                message=record.getMessage(),
+                exc_info=record.exc_info,
+            )
+        except Exception:  # noqa: BLE001  a record that cannot be rendered is no fault of the code that logs it
+            self.handleError(record)

@@ -1,7 +1,7 @@
 """Every metric: its name, its help, its labels (closed sets only), and nothing about who sets it."""
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from platform import python_version
 from typing import Literal, get_args
 
@@ -12,12 +12,16 @@ from prometheus_client import (
     GCCollector,
     Histogram,
     Info,
+    Metric,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
+from service.telemetry.logs import dropped
 from service.telemetry.timing import Timing
 
 _FINE = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
@@ -104,6 +108,13 @@ class BackgroundMetrics:
         self._success.labels(task).set(at)
 
 
+class _Dropped(Collector):
+    """Counted by the log itself, which is there before any metrics are."""
+
+    def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily("log_lines_dropped", "Log lines that standard output did not take", value=dropped())
+
+
 class DatabaseMetrics:
     """What the pool counts. It exists on its own so that migrations and tests need no server around it."""
 
@@ -170,6 +181,7 @@ class Metrics:
         GCCollector(registry=registry)
         self.database = DatabaseMetrics(registry)
         self.background = BackgroundMetrics(registry)
+        registry.register(_Dropped())
         self.in_progress = 0
         Gauge("http_requests_in_progress", "Requests being answered right now", registry=registry).set_function(
             lambda: self.in_progress

@@ -1,6 +1,9 @@
 """OpenTelemetry behind `tracing`: the SDK, an OTLP exporter over HTTP, both set up by their standard variables."""
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
+from threading import Thread
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -38,7 +41,7 @@ class OpenTelemetrySpan:
 class OpenTelemetryTracer:
     def __init__(self, version: str) -> None:
         resource = Resource.create({"service.name": "tasks-service", "service.version": version})
-        self._provider = TracerProvider(resource=resource)
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("tasks-service", version)
         self._propagator = TraceContextTextMapPropagator()
@@ -48,5 +51,23 @@ class OpenTelemetryTracer:
         span = self._tracer.start_span("request", parent, kind=trace.SpanKind.SERVER)
         return OpenTelemetrySpan(self._tracer, span)
 
-    def shutdown(self) -> None:
-        self._provider.shutdown()
+    async def shutdown(self, timeout_seconds: float) -> bool:
+        """The SDK waits up to 30 s for a collector that does not answer, and takes no timeout for it.
+
+        So it waits in a thread, which is left behind when the time is over: a daemon, which ends with the process.
+        """
+        loop = asyncio.get_running_loop()
+        done = asyncio.Event()
+
+        def export() -> None:
+            self._provider.shutdown()
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(done.set)
+
+        Thread(target=export, name="traces-shutdown", daemon=True).start()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await done.wait()
+        except TimeoutError:
+            return False
+        return True

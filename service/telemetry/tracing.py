@@ -31,8 +31,8 @@ class Tracer(Protocol):
     def begin(self, headers: Mapping[str, str]) -> RequestSpan:
         """A span that continues the caller's trace if it sent a `traceparent`."""
 
-    def shutdown(self) -> None:
-        """Export what is left."""
+    async def shutdown(self, timeout_seconds: float) -> bool:
+        """Export what is left; False when the collector did not take it in time."""
 
 
 def make_tracer(version: str) -> Tracer | None:

@@ -61,9 +61,8 @@ async def test_a_repair_that_fails_costs_no_place(
     with capture_logs() as events, monkeypatch.context() as broken:
         broken.setattr(Connection, "mend", failing(error))
         for _ in range(2 * SIZE):
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.02):
-                    await pool.fetch(SLEEP)
+            pool.give_back(await pool.acquire(), TimeoutError())
+            await until(lambda: pool.idle() > 0)
         await failed(registry, "pool_repair", 2 * SIZE)
     assert [(e["event"], e["task"]) for e in events] == [("background_task_failed", "pool_repair")]
     await everything_works(pool)

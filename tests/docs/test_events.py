@@ -4,7 +4,7 @@ import re
 
 from tests.support.database import ROOT
 
-_CALL = re.compile(r"""\.(?:debug|info|warning|error|critical|log)\(\s*(?:[\w.]+,\s*)?"([a-z_]+)"[,)]""")
+_CALL = re.compile(r"""\.(?:debug|info|warning|error|critical|exception|log)\(\s*(?:[\w.]+,\s*)?"([a-z_]+)"[,)]""")
 
 
 def logged() -> set[str]:

@@ -39,23 +39,28 @@ class Service:
         }
         self._log = Path(tempfile.mkstemp(prefix="tasks-service-", suffix=".log")[1])
         self.root = ROOT
+        self.command = [sys.executable, "-W", "error::ResourceWarning", "-m", "service", "serve"]
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Returns when it is ready for traffic."""
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-W", "error::ResourceWarning", "-m", "service", "serve"],
-                cwd=self.root,
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-            )
+    def start(self, stdout: int | None = None) -> None:
+        """Returns when it is ready for traffic. `stdout` is a descriptor to write to instead of the log."""
+        self.spawn(stdout)
+        assert self.process is not None
         deadline = time.monotonic() + START_SECONDS
         while not self.ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"the service did not start:\n{self.log()[-3000:]}")
             time.sleep(0.03)
+
+    def spawn(self, stdout: int | None = None) -> None:
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=self.root,
+                env=self.environment,
+                stdout=log if stdout is None else stdout,
+                stderr=log,
+            )
 
     def ready(self) -> bool:
         try:

@@ -1,7 +1,9 @@
 """Traces, as a collector receives them."""
 
 import json
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,6 +13,7 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.support.database import Database
 from tests.support.server import Service
 from tests.support.users import User, sign_up
 
@@ -97,3 +100,43 @@ def test_traces_are_off_unless_asked_for(service: Service, user: User) -> None:
     assert "trace_id" not in service.log()
     assert service.process is not None
     assert "opentelemetry" not in Path(f"/proc/{service.process.pid}/maps").read_text()
+
+
+class DeadCollector:
+    """Accepts connections and never answers, as one does that hangs; or answers nobody at all."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def accept(self) -> socket.socket:
+        self._socket.settimeout(20)
+        return self._socket.accept()[0]
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.mark.parametrize("fault", ["hangs", "is gone"])
+def test_a_dead_collector_does_not_hold_up_the_end(
+    database: Database, fault: str, start_service: Callable[..., Service]
+) -> None:
+    collector = DeadCollector()
+    listens = fault == "hangs"
+    if not listens:
+        collector.close()
+    patient = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_EXPORTER_OTLP_TIMEOUT": "60"}
+    service = start_service(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, **patient)
+    with sign_up(service.url) as user:
+        user.list()
+    if listens:
+        hanging = collector.accept()  # an export is under way
+    began_at = time.monotonic()
+    assert service.stop() == 0
+    assert time.monotonic() - began_at < 10
+    if listens:
+        hanging.close()
+        collector.close()
+    names = [json.loads(line)["event"] for line in service.log().splitlines()]
+    assert "traces_lost" in names or not listens
+    assert names[-1] == "stopped"

@@ -1,7 +1,9 @@
 """The way of the one event that every request logs."""
 
 import json
+import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import structlog
@@ -19,7 +21,7 @@ def configured_again() -> Iterator[None]:
 
 
 def written(capfd: pytest.CaptureFixture[str]) -> str:
-    logs._output.flush()
+    logs.flush()
     return capfd.readouterr().out
 
 
@@ -38,7 +40,7 @@ def test_both_ways_write_the_same(monkeypatch: pytest.MonkeyPatch, capfd: pytest
     logs.configure("info", "json")
     logs.log_request(dict(LINE))
     short = json.loads(written(capfd))
-    monkeypatch.setattr(logs._output, "takes_requests", False)
+    monkeypatch.setattr(logs._lines, "takes_requests", False)
     logs.log_request(dict(LINE))
     long = json.loads(written(capfd))
     assert long.pop("timestamp")[:10] == short.pop("timestamp")[:10]
@@ -51,7 +53,43 @@ def test_a_higher_level_leaves_requests_out(capfd: pytest.CaptureFixture[str]) -
     assert written(capfd) == ""
 
 
-def test_the_console_shows_requests_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_console_shows_requests_too(capfd: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", "console")
     logs.log_request(dict(LINE))
-    assert "method=GET" in capsys.readouterr().out
+    assert "method=GET" in written(capfd)
+
+
+@pytest.mark.parametrize("value", ["half of a pair: \ud800", 2**70, {1: 2}, object()])
+def test_no_value_is_too_odd_for_a_line(capfd: pytest.CaptureFixture[str], value: object) -> None:
+    logs.configure("info", "json")
+    logs.log_request({**LINE, "odd": value})
+    structlog.get_logger().info("odd", odd=value)
+    logging.getLogger("odd").warning("%s", value)
+    assert len([json.loads(line) for line in written(capfd).splitlines()]) == 3
+    logs.configure("info", "console")
+    structlog.get_logger().info("odd", odd=value)
+    assert "odd=" in written(capfd)
+
+
+def test_a_record_that_cannot_be_rendered_is_no_fault_of_who_logged_it(capfd: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging, "raiseExceptions", False)
+        logging.getLogger("odd").error("%d of %d", "one")  # noqa: PLE1206  that is the point
+    logging.getLogger("odd").error("after it")
+    assert [json.loads(line)["message"] for line in written(capfd).splitlines()] == ["after it"]
+
+
+def test_lines_of_many_threads_are_whole_and_each_threads_in_order(capfd: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "json")
+
+    def work(thread: int) -> None:
+        for number in range(1000):
+            logs.log_request({"thread": thread, "number": number})
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))
+    lines = [json.loads(line) for line in written(capfd).splitlines()]
+    assert len(lines) == 4000
+    for thread in range(4):
+        assert [line["number"] for line in lines if line["thread"] == thread] == list(range(1000))
