@@ -12,8 +12,6 @@ import structlog
 from sanic.server.async_server import AsyncioServer
 from tortoise import Tortoise
 
-from service.accounts import limits
-from service.accounts import store as sessions
 from service.accounts.issuer import IssuerKeys
 from service.accounts.passwords import Passwords
 from service.admin import AdminApp, Readiness, watch_event_loop
@@ -23,9 +21,9 @@ from service.database.orm import orm_config, tables
 from service.database.pool import Pool, PoolOptions, Statement
 from service.http.admission import Admission
 from service.http.requests import App
-from service.rest import idempotency
+from service.purge import purge_regularly
 from service.settings import Settings
-from service.telemetry.metrics import BackgroundTask, Metrics
+from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import Tracer
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -34,9 +32,6 @@ STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 STOP_AGAIN_SECONDS = 0.01
 
 SCHEMA_INTERVAL_SECONDS = 15.0
-PURGE_INTERVAL_SECONDS = 300.0
-PURGE_JITTER = 0.5
-PURGE_PAUSE_SECONDS = 0.1
 BACKGROUND_STOP_SECONDS = 1.0
 ADMIN_CLOSE_SECONDS = 0.5
 TRACES_SECONDS = 2.0
@@ -45,13 +40,6 @@ way, a process is gone within 10 s."""
 
 GARBAGE_THRESHOLD = 10_000
 """New objects between two looks for garbage; Python's own 700 suits programs with far fewer of them."""
-
-PURGES: tuple[tuple[BackgroundTask, Statement], ...] = (
-    ("session_purge", sessions.PURGE),
-    ("idempotency_purge", idempotency.PURGE),
-    ("rate_limit_purge", limits.PURGE),
-)
-"""Each on its own, so that one that fails leaves the others alone and is seen."""
 
 log = structlog.get_logger()
 
@@ -107,7 +95,7 @@ class Lifecycle:
         await self._read_schema(pool)
         self._background.start("event_loop_watch", partial(watch_event_loop, self._metrics))
         self._background.every("schema_watch", partial(self._read_schema, pool), seconds=SCHEMA_INTERVAL_SECONDS)
-        self._purge_regularly(pool)
+        purge_regularly(pool, self._background)
         if self._issuer_keys is not None:
             self._background.start("issuer_keys", self._issuer_keys.run)
 
@@ -167,12 +155,6 @@ class Lifecycle:
         async with asyncio.timeout(ADMIN_CLOSE_SECONDS):
             await closing
 
-    def _purge_regularly(self, pool: Pool) -> None:
-        """Delete what has expired, in small portions; several pods doing so is harmless."""
-        for name, statement in PURGES:
-            purge = partial(_purge, pool, statement)
-            self._background.every(name, purge, seconds=PURGE_INTERVAL_SECONDS, jitter=PURGE_JITTER)
-
     async def _read_schema(self, pool: Pool) -> None:
         """While the database is away, the last known revision stands."""
         row = await pool.fetchrow(APPLIED)
@@ -209,11 +191,6 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD, *gc.get_threshold()[1:])
-
-
-async def _purge(pool: Pool, statement: Statement) -> None:
-    while await pool.fetch(statement):  # noqa: ASYNC110  there is no event to wait for: it lets requests go first
-        await asyncio.sleep(PURGE_PAUSE_SECONDS)
 
 
 def pool_options(settings: Settings) -> PoolOptions:

@@ -15,6 +15,8 @@ SUBJECT_MAX = 255
 
 ISSUER_MAX = 500
 
+NO_PASSWORD = "!"  # noqa: S105  the hash of no password, not a password
+
 
 class User(Model):
     id = fields.UUIDField(primary_key=True, default=uuid7)
@@ -23,6 +25,8 @@ class User(Model):
     password_hash = fields.TextField()
     name = fields.CharField(max_length=NAME_MAX, null=True)
     created_at = fields.DatetimeField(auto_now_add=True)
+    # When it was deleted: from then on it is nobody's, and its rows are being removed.
+    ended_at = fields.DatetimeField(null=True)
 
     class Meta:
         table = "users"

@@ -116,6 +116,7 @@ OPERATIONS = (
         "/api/auth/me",
         "delete_account",
         "Delete one's account and all its tasks",
+        description="It ends at once, on every route; its email can sign up again. The rows are removed soon after.",
         parameters=("If-Match", "If-None-Match"),
         answers=(Answer(204, "The account and all its tasks are gone"),),
         problems=(problems.PreconditionFailed,),

@@ -113,7 +113,7 @@ async def delete_account(request: Request) -> HTTPResponse:
     """Delete one's account and all its tasks"""
     if is_conditional(request.headers):
         check(request.headers, body_tag(await _me(request)))
-    await services_of(request).store.delete_user(principal_of(request).user_id)
+    await services_of(request).store.end_account(principal_of(request).user_id)
     return no_content()
 
 

@@ -11,13 +11,15 @@ from tortoise.exceptions import IntegrityError
 from tortoise.expressions import RawSQL
 from tortoise.queryset import QuerySet
 
-from service.accounts.model import EMAIL_MAX, RefreshToken, User
+from service.accounts.model import EMAIL_MAX, NO_PASSWORD, ExternalIdentity, RefreshToken, User
 from service.database.errors import translating
 from service.database.orm import orm_on
 from service.database.pool import Executor, Statement
 from service.identifiers import uuid7
 from service.problems import BadRefreshToken, EmailTaken, Unauthorized
 
+ENDED = Statement("account_ended", "SELECT id FROM users WHERE ended_at IS NOT NULL ORDER BY ended_at LIMIT 100")
+REMOVE = Statement("account_remove", "DELETE FROM users WHERE id = $1 AND ended_at IS NOT NULL")
 PURGE = Statement(
     "session_purge",
     "DELETE FROM refresh_tokens WHERE id IN (SELECT id FROM refresh_tokens WHERE expires_at < now() LIMIT 1000"
@@ -69,11 +71,11 @@ class AccountStore:
     async def user_by_email(self, email: str) -> User | None:
         if len(email) > EMAIL_MAX or "\0" in email:
             return None  # no row can hold it, and the ORM or the database would say so less kindly
-        return await User.get_or_none(using_db=orm_on(self._db), email=email)
+        return await User.get_or_none(using_db=orm_on(self._db), email=email, ended_at=None)
 
     @translating
     async def user(self, user_id: UUID) -> User | None:
-        return await User.get_or_none(using_db=orm_on(self._db), id=user_id)
+        return await User.get_or_none(using_db=orm_on(self._db), id=user_id, ended_at=None)
 
     async def sign_up(self, email: str, password_hash: str, name: str | None) -> Session:
         """Raises EmailTaken."""
@@ -123,11 +125,25 @@ class AccountStore:
             if token is not None:
                 await _usable(orm, family=token.family).delete()
 
-    async def delete_user(self, user_id: UUID) -> None:
-        """The account, its sessions and its tasks. Raises Unauthorized when it was gone already."""
+    async def end_account(self, user_id: UUID) -> None:
+        """From here on it is nobody's; its rows are removed later, since there may be more than a statement can.
+
+        Raises Unauthorized when it had ended already.
+        """
         async with self._db.transaction() as transaction:
-            if not await User.filter(id=user_id).using_db(orm_on(transaction)).delete():
+            orm = orm_on(transaction)
+            user = await _lock(orm, user_id, no_key=False)
+            if user is None:
                 raise Unauthorized
+            # Its email is free for somebody else. What stands in its place is no address, so that nobody can sign up
+            # with it, and random, so that nobody who claims it at an identity provider can be in the way.
+            await (
+                User.filter(id=user.id)
+                .using_db(orm)
+                .update(email=f"ended:{secrets.token_hex(16)}", name=None, password_hash=NO_PASSWORD, ended_at=NOW)
+            )
+            await ExternalIdentity.filter(user_id=user.id).using_db(orm).delete()
+            await _usable(orm, user_id=user.id).delete()
 
     async def _use(self, orm: BaseDBAsyncClient, token: RefreshToken) -> bool:
         """Whether the token may have a successor, be it the first or, within the leeway, one more."""
@@ -155,9 +171,13 @@ def _usable(orm: BaseDBAsyncClient, **whose: UUID) -> QuerySet[RefreshToken]:
     return RefreshToken.filter(**whose, used_at=None, expires_at__gt=NOW).using_db(orm)
 
 
-async def _lock(orm: BaseDBAsyncClient, user_id: UUID) -> User | None:
-    """The user's row, which then stays as it is until the transaction ends; what refers to it can go on being added."""
-    return await User.filter(id=user_id).using_db(orm).select_for_update(no_key=True).get_or_none()
+async def _lock(orm: BaseDBAsyncClient, user_id: UUID, *, no_key: bool = True) -> User | None:
+    """The user's row, which then stays as it is until the transaction ends; None when the account has ended.
+
+    With `no_key`, what refers to it can go on being added; a change of the email, which is a key, excludes that.
+    """
+    user = User.filter(id=user_id, ended_at=None).using_db(orm)
+    return await user.select_for_update(no_key=no_key).get_or_none()
 
 
 async def _lock_verified(orm: BaseDBAsyncClient, verified: User) -> User:

@@ -28,7 +28,8 @@ _REPLAYED_HEADERS = ("etag", "location", "content-location")
 _BOUND = Statement("idempotency_bound", f"SET LOCAL lock_timeout = {WAIT_MS}")
 _CLAIM = Statement(
     "idempotency_claim",
-    "INSERT INTO idempotency_keys AS held (id, user_id, key, fingerprint) VALUES ($1, $2, $3, $4)"  # noqa: S608
+    "INSERT INTO idempotency_keys AS held (id, user_id, key, fingerprint)"  # noqa: S608
+    " SELECT $1, $2, $3, $4 WHERE EXISTS (SELECT FROM users WHERE id = $2 AND ended_at IS NULL)"
     " ON CONFLICT (user_id, key) DO UPDATE"
     " SET id = excluded.id, fingerprint = excluded.fingerprint, created_at = excluded.created_at"
     f" WHERE held.created_at < now() - interval '{HOURS_KEPT} hours' RETURNING id",
@@ -38,7 +39,8 @@ _STORE = Statement(
 )
 _FIND = Statement(
     "idempotency_find",
-    "SELECT fingerprint, status, headers, body FROM idempotency_keys WHERE user_id = $1 AND key = $2",
+    "SELECT fingerprint, status, headers, body FROM users LEFT JOIN idempotency_keys ON user_id = users.id AND key = $2"
+    " WHERE users.id = $1 AND ended_at IS NULL",
 )
 PURGE = Statement(
     "idempotency_purge",
@@ -76,6 +78,8 @@ async def idempotent(request: Request, pool: Pool, user_id: UUID, work: Work) ->
             return response
         first = await transaction.fetchrow(_FIND, user_id, key)
     if first is None:
+        raise Unauthorized  # the account is gone
+    if first["fingerprint"] is None:
         raise IdempotencyInProgress  # expired and purged between two statements: the repeat of this repeat will run
     if first["fingerprint"] != fingerprint:
         raise IdempotencyKeyReused

@@ -128,7 +128,14 @@ class TaskQuery:
             f"SELECT *, {column} AS key FROM tasks WHERE {' AND '.join(clauses)}"  # noqa: S608  fixed texts
             f" ORDER BY {column} {direction}, id {direction} LIMIT $2"
         )
-        return Statement("task_list", bounded(rows, f"key {direction}, id {direction}", self.limit), reads=True)
+        page = bounded(rows, f"key {direction}, id {direction}", self.limit)
+        # One row without a document when there is no task, none when there is no account.
+        return Statement(
+            "task_list",
+            f"SELECT page.* FROM users LEFT JOIN LATERAL ({page}) page ON true"  # noqa: S608  fixed texts
+            " WHERE users.id = $1 AND users.ended_at IS NULL",
+            reads=True,
+        )
 
     @property
     def filters(self) -> str:

@@ -17,17 +17,24 @@ FIELDS = f"{DOCUMENT} AS document, date_part('epoch', updated_at) AS updated_at"
 # Strictly later than before, even when two changes share a microsecond or the clock went back.
 _NEXT = "GREATEST(clock_timestamp(), updated_at + interval '1 microsecond')"
 
+# The account may have ended while its rows are still being removed.
+_LIVES = "EXISTS (SELECT FROM users WHERE id = $2 AND ended_at IS NULL)"
+
 # $1 id, $2 user, $3 the states that are allowed, $4 those that are not; NULL for no condition
 _MINE = (
     "id = $1 AND user_id = $2 AND ($3::timestamptz[] IS NULL OR updated_at = ANY ($3))"
-    " AND ($4::timestamptz[] IS NULL OR updated_at <> ALL ($4))"
+    f" AND ($4::timestamptz[] IS NULL OR updated_at <> ALL ($4)) AND {_LIVES}"
 )
 
 INSERT = Statement(
     "task_insert",
-    f"INSERT INTO tasks (id, user_id, title, description) VALUES ($1, $2, $3, $4) RETURNING {FIELDS}",  # noqa: S608
+    f"INSERT INTO tasks (id, user_id, title, description) SELECT $1, $2, $3, $4 WHERE {_LIVES} RETURNING {FIELDS}",
 )
-SELECT = Statement("task_select", f"SELECT {FIELDS} FROM tasks WHERE id = $1 AND user_id = $2", reads=True)  # noqa: S608
+SELECT = Statement(
+    "task_select",
+    f"SELECT {FIELDS} FROM tasks WHERE id = $1 AND user_id = $2 AND {_LIVES}",  # noqa: S608
+    reads=True,
+)
 REPLACE = Statement(
     "task_replace",
     f"UPDATE tasks SET title = $5, description = CASE WHEN $6 THEN $7 ELSE description END, updated_at = {_NEXT}"  # noqa: S608
@@ -58,10 +65,12 @@ class TaskStore:
         """Raises Unauthorized when the account is gone."""
         task_id = uuid7()
         try:
-            rows = await self._db.fetch(INSERT, task_id, self._user_id, task.title, task.description)
+            row = await self._db.fetchrow(INSERT, task_id, self._user_id, task.title, task.description)
         except asyncpg.ForeignKeyViolationError as error:
             raise Unauthorized from error
-        return _task(task_id, rows[0])
+        if row is None:
+            raise Unauthorized
+        return _task(task_id, row)
 
     async def get(self, task_id: UUID) -> Task:
         """Raises TaskNotFound, as do all methods that take an id."""
@@ -71,9 +80,14 @@ class TaskStore:
         return _task(task_id, row)
 
     async def page(self, query: TaskQuery) -> list[bytes]:
-        """The documents of the page's tasks, and at least one more when there is a next page."""
+        """The documents of the page's tasks, and at least one more when there is a next page.
+
+        Raises Unauthorized when the account is gone.
+        """
         rows = await self._db.fetch(query.statement, *query.arguments(self._user_id))
-        return [row[0] for row in rows]
+        if not rows:
+            raise Unauthorized
+        return [row[0] for row in rows if row[0] is not None]
 
     async def count(self, query: TaskQuery) -> int:
         """How many tasks match the query's filters, on all pages together."""

@@ -29,6 +29,7 @@ _REQUEST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 
 BackgroundTask = Literal[
+    "account_purge",
     "event_loop_watch",
     "idempotency_purge",
     "issuer_keys",

@@ -8,8 +8,7 @@ import pytest
 
 from tests.support.database import Database
 from tests.support.problems import assert_problem, comparable, faults
-from tests.support.server import Service
-from tests.support.users import PASSWORD, User, client, new_email
+from tests.support.users import PASSWORD, User, new_email
 
 SIGNUP, LOGIN, ME = "/api/auth/signup", "/api/auth/login", "/api/auth/me"
 LONG_EMAIL = f"{'a' * 64}@{'b' * 60}.{'c' * 60}.{'d' * 60}.{'e' * 20}.example.com"
@@ -145,29 +144,6 @@ def test_a_failed_login_tells_nothing(visitor: httpx.Client, user: User) -> None
 
 def test_a_login_without_its_fields_is_a_422(visitor: httpx.Client) -> None:
     assert faults(visitor.post(LOGIN, json={})) == {("/email", "missing"), ("/password", "missing")}
-
-
-def test_deleting_an_account_leaves_nothing_of_it(
-    service: Service, user: User, other_user: User, database: Database
-) -> None:
-    user.create()
-    kept = other_user.create()
-    response = user.http.delete(ME)
-    assert (response.status_code, response.content) == (204, b"")
-
-    for table, column in (("users", "id"), ("tasks", "user_id"), ("refresh_tokens", "user_id")):
-        assert database.value(f"SELECT count(*) FROM {table} WHERE {column} = $1", UUID(user.id)) == 0, table
-    assert other_user.list() == [kept]
-    assert_problem(user.http.get(ME), 401, "unauthorized")
-    assert_problem(user.http.delete(ME), 401, "unauthorized")
-    assert user.list() == []
-    with client(service.url) as visitor:
-        assert_problem(visitor.post(LOGIN, json=credentials(user.email)), 401, "bad_credentials")
-        refresh = {"refresh_token": user.refresh_token}
-        assert_problem(visitor.post("/api/auth/refresh", json=refresh), 401, "bad_refresh_token")
-        again = visitor.post(SIGNUP, json=credentials(user.email))
-        assert again.status_code == 201
-        assert again.json()["user"]["id"] != user.id
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", ME), ("DELETE", ME), ("PUT", "/api/auth/password")])

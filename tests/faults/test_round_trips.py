@@ -10,7 +10,7 @@ from tests.support.users import User, sign_up
 TIMES = 5
 SIX = (
     "INSERT INTO tasks",
-    "SELECT document",
+    "SELECT page.*",
     "SELECT convert_to",
     "UPDATE tasks",
     "UPDATE tasks",

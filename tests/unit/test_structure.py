@@ -14,6 +14,7 @@ LAYERS = (
     ("dev",),
     ("app",),
     ("lifecycle",),
+    ("purge",),
     ("admin", "api", "settings"),
     ("tasks",),
     ("accounts",),
