@@ -10,6 +10,7 @@ import structlog
 from service.background import Background
 from service.database import errors
 from service.database.connection import Backoff, Connection, Connector, PoolOptions
+from service.database.faults import sentence
 from service.deadlines import add_wait, waited
 from service.problems import DatabaseUnavailable, PoolExhausted
 from service.telemetry.metrics import DatabaseMetrics
@@ -229,7 +230,12 @@ class Lender:
 
     def _open_failed(self, error: BaseException) -> None:
         if not self._backoff.failures:
-            log.warning("database_connect_failed", error=type(error).__name__, sqlstate=errors.sqlstate(error))
+            log.warning(
+                "database_connect_failed",
+                error=type(error).__name__,
+                sqlstate=errors.sqlstate(error),
+                reason=sentence(error, self.options.database),
+            )
         asyncio.get_running_loop().call_later(self._backoff.failed(), self._grow)
         if not self._all and not self._opening:
             self._refuse_waiters()  # nobody is left who could come back to serve them

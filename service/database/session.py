@@ -31,11 +31,16 @@ MORE_FORMATS: Settings = (
 NO_LIMITS: Settings = (
     ("statement_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
-    ("idle_session_timeout", "0"),
 )
 """For migrations: the role may carry the limits of the service's own statements."""
 
-NEUTRAL: Settings = (*ISOLATION, *FORMATS, *MORE_FORMATS)
+WAITS: Settings = (
+    ("lock_timeout", "0"),
+    ("idle_session_timeout", "0"),
+)
+"""A statement's time is bounded as a whole, and the pool itself closes what is idle."""
+
+NEUTRAL: Settings = (*ISOLATION, *FORMATS, *MORE_FORMATS, *WAITS)
 
 
 def limits(seconds: float) -> Settings:
@@ -45,4 +50,10 @@ def limits(seconds: float) -> Settings:
 
 def role_settings(seconds: float) -> Settings:
     """What the role has to carry behind a pooler that takes no settings at the start of a session."""
-    return (*limits(seconds), *ISOLATION[:1], *PLANNER)
+    text = f"{seconds:g}s"
+    timeouts = (("statement_timeout", text), ("idle_in_transaction_session_timeout", text))
+    return (*timeouts, *ISOLATION[:1], *PLANNER)
+
+
+def role_sql(role: str, settings: Settings) -> list[str]:
+    return [f"ALTER ROLE {role} SET {name} = '{value}'" for name, value in settings]

@@ -10,7 +10,7 @@ from tortoise.exceptions import BaseORMException
 
 from service.database.connection import FAULTS, Connection, Connector, PoolOptions
 from service.database.faults import DatabaseFault, passing, sentence
-from service.database.session import ISOLATION, PLANNER
+from service.database.session import ISOLATION, PLANNER, role_sql
 from service.problems import Problem
 
 log = structlog.get_logger()
@@ -23,7 +23,7 @@ PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _SETTINGS = """
     SELECT name, current_setting(name) AS value FROM unnest(ARRAY['default_transaction_isolation',
         'transaction_read_only', 'statement_timeout', 'random_page_cost', 'enable_bitmapscan']) AS name
-    UNION ALL SELECT 'role', current_user::text"""
+    UNION ALL SELECT 'role', current_user::text UNION ALL SELECT 'login', session_user::text"""
 _DENIED = """
     SELECT name, array_agg(privilege ORDER BY privilege) AS privileges
     FROM unnest($1::text[]) AS name, unnest($2::text[]) AS privilege
@@ -68,9 +68,10 @@ async def check_session(connection: Connection, tables: list[str]) -> None:
     found = {row["name"]: row["value"] for row in await connection.fetch(_SETTINGS)}
     for name, wanted in ISOLATION[:1]:
         if found[name] != wanted:
+            (statement,) = role_sql(found["login"], ((name, wanted),))
             raise DatabaseFault(
                 f"The database cannot be used: {name} is {found[name]}, and a pooler keeps the service from setting it."
-                f" Run: ALTER ROLE {found['role']} SET {name} = '{wanted}'"
+                f" Run: {statement}"
             )
     denied = await connection.fetch(_DENIED, tables, PRIVILEGES)
     if denied:
@@ -81,7 +82,7 @@ async def check_session(connection: Connection, tables: list[str]) -> None:
     missing = [name for name, wanted in PLANNER if found[name] != wanted]
     missing += ["statement_timeout"] if found["statement_timeout"] == "0" else []
     if missing:
-        log.warning("role_settings_missing", role=found["role"], settings=missing)
+        log.warning("role_settings_missing", role=found["login"], settings=missing)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from service import problems
+from service.database.session import role_settings, role_sql
 from service.settings import Settings
 from tests.support.database import ROOT, Database
 from tests.support.server import Service
@@ -22,6 +23,12 @@ def test_every_setting_stands_in_the_documentation_with_its_default() -> None:
     for name, field in Settings.model_fields.items():
         default = "required" if field.is_required() or name == "jwt_secret" else _shown(field.default)
         assert rows[name.upper()].partition(" ")[0] == default, name
+
+
+def test_what_a_role_carries_behind_a_pooler_is_in_the_documentation() -> None:
+    block = re.search(r"```sql\n(ALTER ROLE.*?)```", (ROOT / "docs/scaling.md").read_text(), re.DOTALL)
+    assert block is not None
+    assert block[1].splitlines() == [f"{line};" for line in role_sql("tasks", role_settings(2.0))]
 
 
 def _shown(default: object) -> str:

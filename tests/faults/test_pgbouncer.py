@@ -6,15 +6,22 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import pytest
+from structlog.testing import capture_logs
 
+from service.database import session, start
+from service.database.connection import PoolOptions
 from service.database.embedded import _as_user
-from tests.support.database import Database, held, run_sql
+from service.database.faults import DatabaseFault
+from service.database.url import parse_database_url
+from tests.support.database import Database, held, run_command, run_sql
 from tests.support.drill import eventually
 from tests.support.postgres import Postgres
-from tests.support.server import free_port, serve
+from tests.support.server import SECRET, free_port, serve
 from tests.support.tools import tool
 from tests.support.users import sign_up
 
@@ -22,7 +29,7 @@ SERVER_CONNECTIONS = 3
 
 
 @contextmanager
-def _pgbouncer(server: Postgres) -> Iterator[int]:
+def _pgbouncer(server: Postgres, mode: str = "transaction") -> Iterator[int]:
     """Yields the port."""
     binary, port = tool("pgbouncer", "apt-get install pgbouncer"), free_port()
     with tempfile.TemporaryDirectory(prefix="tasks-pgbouncer-") as folder:
@@ -31,7 +38,7 @@ def _pgbouncer(server: Postgres) -> Iterator[int]:
         settings.write_text(
             f"[databases]\ntasks = host=127.0.0.1 port={server.options['port']} dbname=tasks user=postgres\n"
             f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
-            f"pool_mode = transaction\ndefault_pool_size = {SERVER_CONNECTIONS}\nmax_client_conn = 100\n"
+            f"pool_mode = {mode}\ndefault_pool_size = {SERVER_CONNECTIONS}\nmax_client_conn = 100\n"
         )
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen([*_as_user(), binary, settings], stdout=log, stderr=log)
@@ -48,6 +55,80 @@ def _answers(port: int) -> bool:
         return bool(run_sql(f"postgresql://postgres@127.0.0.1:{port}/tasks", "SELECT 1"))
     except OSError:
         return False
+
+
+def test_a_pooler_that_the_settings_know_nothing_of_is_named(own_postgres: Postgres, own_database: Database) -> None:
+    with _pgbouncer(own_postgres) as port:
+        url = f"postgresql://postgres:c4nary@127.0.0.1:{port}/tasks"
+        for command in (["serve"], ["migrate", "upgrade"]):
+            ended = run_command(*command, DATABASE_URL=url, JWT_SECRET=SECRET)
+            assert ended.returncode == 1
+            (line,) = ended.stderr.splitlines()
+            assert "behind PgBouncer set DB_POOLER" in line
+            assert "unsupported startup parameter" in line
+            assert "c4nary" not in ended.stdout + ended.stderr
+        assert run_command("migrate", "check", DATABASE_URL=url).returncode == 0
+
+
+def test_what_a_pooler_keeps_from_the_session_has_to_be_on_the_role(
+    own_postgres: Postgres, own_database: Database
+) -> None:
+    with _pgbouncer(own_postgres) as port:
+        options = replace(
+            _options(port), server_settings=session.FORMATS, prepared=False, application_name="tasks-service"
+        )
+        own_database.query("ALTER DATABASE tasks SET default_transaction_isolation = 'serializable'")
+        try:
+            _reconnect(own_database)
+            with pytest.raises(DatabaseFault) as caught:
+                asyncio.run(_checked(options))
+        finally:
+            own_database.query("ALTER DATABASE tasks RESET default_transaction_isolation")
+        told = str(caught.value)
+        assert "Run: ALTER ROLE postgres SET default_transaction_isolation = 'read committed'" in told
+        _reconnect(own_database)
+        with capture_logs() as events:
+            asyncio.run(_checked(options))
+        assert [(event["event"], event["settings"]) for event in events] == [
+            ("role_settings_missing", ["random_page_cost", "enable_bitmapscan", "statement_timeout"])
+        ]
+
+
+def test_a_session_that_is_ours_alone_is_set_to_everything(own_postgres: Postgres, own_database: Database) -> None:
+    ours = (*session.NEUTRAL, *session.limits(2.0), *session.PLANNER)
+    with _pgbouncer(own_postgres, "session") as port:
+        options = replace(_options(port), server_settings=session.FORMATS, session_settings=ours)
+
+        async def run() -> dict[str, str]:
+            connection = await start.connect(options, wait_seconds=1)
+            names = [name for name, _ in ours]
+            rows = await connection.fetch("SELECT n, current_setting(n) FROM unnest($1::text[]) AS n", names)
+            await connection.end(1)
+            return {row[0]: row[1] for row in rows}
+
+        assert asyncio.run(run()) == {**dict(ours), **{name: "2s" for name, _ in session.limits(2.0)}}
+        url = f"postgresql://postgres@127.0.0.1:{port}/tasks"
+        with serve(url, DB_POOLER="session", DB_POOL_MIN="1", DB_POOL_MAX="2") as service, sign_up(service.url) as user:
+            user.create("through a session")
+
+
+def _options(port: int) -> PoolOptions:
+    return PoolOptions(parse_database_url(f"postgresql://postgres@127.0.0.1:{port}/tasks"))
+
+
+async def _checked(options: PoolOptions) -> None:
+    connection = await start.connect(options, wait_seconds=1)
+    try:
+        await start.check_session(connection, [])
+    finally:
+        await connection.end(1)
+
+
+def _reconnect(database: Database) -> None:
+    """The pooler's sessions have what the database had when they began."""
+    database.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'tasks' AND pid <> pg_backend_pid()"
+    )
 
 
 def test_the_service_works_through_a_transaction_pooler(own_postgres: Postgres, own_database: Database) -> None:

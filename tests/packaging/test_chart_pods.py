@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from service.database.session import role_settings, role_sql
 from service.settings import Settings
 from tests.packaging.chart import VALUES_FILES, Manifest, component_of, of_kind, pod_specs, render, the
 
@@ -201,6 +202,15 @@ def test_an_uninstall_keeps_the_production_cluster() -> None:
     assert cluster["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
     assert cluster["spec"]["backup"]["barmanObjectStore"]["destinationPath"] == "s3://backups/tasks"
     assert cluster["spec"]["postgresql"]["parameters"]["max_connections"] == "200"
+
+
+def test_behind_a_pooler_the_role_carries_what_sessions_are_set_to() -> None:
+    pooled, direct = (
+        the(render(values_file), "Cluster")["spec"]["bootstrap"]["initdb"]
+        for values_file in ("cloudnativepg.yaml", "cloudnativepg-direct.yaml")
+    )
+    assert pooled["postInitSQL"] == role_sql("tasks", role_settings(2.0))
+    assert "postInitSQL" not in direct
 
 
 def test_the_monitor_finds_the_admin_service() -> None:
