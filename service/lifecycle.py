@@ -90,9 +90,10 @@ class Lifecycle:
         Thread(target=_wait_for_signal, args=[self._stop_asked], name="stop-signal", daemon=True).start()
         await self._open_admin()
         pool = self._pool
-        await pool.open()
-        await Tortoise.init(config=orm_config(lambda: pool), _enable_global_fallback=True)
-        await self._read_schema(pool)
+        async with start.told_in_a_sentence():  # the database may have gone since it was checked
+            await pool.open()
+            await Tortoise.init(config=orm_config(lambda: pool), _enable_global_fallback=True)
+            await self._read_schema(pool)
         self._background.start("event_loop_watch", partial(watch_event_loop, self._metrics))
         self._background.every("schema_watch", partial(self._read_schema, pool), seconds=SCHEMA_INTERVAL_SECONDS)
         purge_regularly(pool, self._background)

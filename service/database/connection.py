@@ -8,6 +8,7 @@ from time import monotonic
 
 import asyncpg
 
+from service.database.faults import passing
 from service.database.session import NEUTRAL, Settings
 from service.database.tls import TlsFileError
 from service.database.url import DatabaseUrl, Host, KeepAlive
@@ -123,21 +124,21 @@ class Connector:
         self._hosts = list(options.database.hosts)
 
     async def connect(self) -> Connection:
-        """Raises the driver's error of the last host that was asked.
+        """Raises the driver's error of a host whose fault may pass, if there is one: another may be back in time.
 
         Each host has its share of the time: asyncpg would spend all of it on the first one, even a dead one.
         """
-        failure: Exception = OSError("no host")
+        failures: list[Exception] = []
         for host in self._in_order():
             try:
                 connection = await self._connect_to(host)
             except FAULTS as error:
-                failure = error
+                failures.append(error)
                 continue
             self._hosts.remove(host)
             self._hosts.insert(0, host)
             return connection
-        raise failure
+        raise next((failure for failure in failures if passing(failure)), failures[-1])
 
     def _in_order(self) -> list[Host]:
         return sample(self._hosts, len(self._hosts)) if self._options.database.any_order else list(self._hosts)

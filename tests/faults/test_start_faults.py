@@ -42,11 +42,11 @@ def server() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def database(server: Postgres) -> Iterator[Make]:
+def make(server: Postgres) -> Iterator[Make]:
     """Makes a database of its own, without a schema."""
     made: list[Database] = []
 
-    def make(how: str = "") -> Database:
+    def made_so(how: str = "") -> Database:
         name = f"start_{len(made)}"
         admin = server.tcp_url("postgres")
         run_sql(admin, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
@@ -54,7 +54,7 @@ def database(server: Postgres) -> Iterator[Make]:
         made.append(Database(server.tcp_url(name), name, admin))
         return made[-1]
 
-    yield make
+    yield made_so
     for each in made:
         each.drop()
 
@@ -94,9 +94,9 @@ def refusal(database_url: str, command: str) -> str:
 
 
 @pytest.mark.parametrize("command", [["migrate", "upgrade"], ["migrate", "history"], ["serve"]])
-def test_a_command_ends_with_its_sentence(database: Make, command: list[str]) -> None:
+def test_a_command_ends_with_its_sentence(make: Make, command: list[str]) -> None:
     ports = {"PORT": str(free_port()), "ADMIN_PORT": str(free_port()), "HOST": "127.0.0.1"}
-    ended = run_command(*command, check=False, DATABASE_URL=url(database(), "guarded"), JWT_SECRET=SECRET, **ports)
+    ended = run_command(*command, check=False, DATABASE_URL=url(make(), "guarded"), JWT_SECRET=SECRET, **ports)
     assert ended.returncode == 1
     assert ended.stderr == (
         "The database cannot be used: the server refuses the login:"
@@ -105,23 +105,34 @@ def test_a_command_ends_with_its_sentence(database: Make, command: list[str]) ->
     assert "c4n" not in ended.stdout
 
 
-def test_a_role_that_may_not_create_tables(database: Make) -> None:
-    empty = database()
+def test_a_database_that_goes_right_after_it_was_checked(database: Database) -> None:
+    with Front(database.url, serves=1) as front:
+        there = f"postgresql://postgres:{CANARY}@127.0.0.1:{front.port}/{database.name}"
+        ports = {"PORT": str(free_port()), "ADMIN_PORT": str(free_port()), "HOST": "127.0.0.1"}
+        ended = run_command("serve", check=False, DATABASE_URL=there, JWT_SECRET=SECRET, **ports)
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("The database cannot be used: ")
+    assert "c4n" not in ended.stdout + ended.stderr
+
+
+def test_a_role_that_may_not_create_tables(make: Make) -> None:
+    empty = make()
     told = refusal(url(empty, "plain"), "upgrade")
     assert "the role lacks a privilege: permission denied for schema public (42501)" in told
     assert empty.query("SELECT 1 FROM pg_tables WHERE schemaname = 'public'") == []
 
 
-def test_a_role_that_owns_no_table_cannot_undo(database: Make) -> None:
-    found = database()
+def test_a_role_that_owns_no_table_cannot_undo(make: Make) -> None:
+    found = make()
     found.upgrade()
     found.query("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO plain")
     told = refusal(url(found, "plain"), "downgrade")
     assert "the role lacks a privilege" in told
 
 
-def test_a_role_that_may_not_read_or_write(database: Make) -> None:
-    found = database()
+def test_a_role_that_may_not_read_or_write(make: Make) -> None:
+    found = make()
     found.upgrade()
     told = refusal(url(found, "plain"), "check")
     assert "permission denied for table aerich" in told
@@ -133,8 +144,8 @@ def test_a_role_that_may_not_read_or_write(database: Make) -> None:
     assert "DELETE, INSERT, UPDATE on tasks" in told
 
 
-def test_a_privilege_taken_away_at_run_time_is_no_fault_of_the_caller(database: Make) -> None:
-    found = database()
+def test_a_privilege_taken_away_at_run_time_is_no_fault_of_the_caller(make: Make) -> None:
+    found = make()
     found.upgrade()
     rights = "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public"
     found.query(f"GRANT {rights} TO plain")
@@ -146,8 +157,8 @@ def test_a_privilege_taken_away_at_run_time_is_no_fault_of_the_caller(database: 
         assert user.http.get(user.tasks).status_code == 200
 
 
-def test_a_read_only_database_is_served_but_not_migrated(database: Make) -> None:
-    empty, ready = database(), database()
+def test_a_read_only_database_is_served_but_not_migrated(make: Make) -> None:
+    empty, ready = make(), make()
     ready.upgrade()
     for each in (empty, ready):
         run_sql(each.server, f"ALTER DATABASE {each.name} SET default_transaction_read_only = on")
@@ -164,8 +175,8 @@ def test_a_read_only_database_is_served_but_not_migrated(database: Make) -> None
     assert "database_read_only" in [event["event"] for event in events]
 
 
-def test_a_table_of_somebody_else(database: Make) -> None:
-    theirs = database()
+def test_a_table_of_somebody_else(make: Make) -> None:
+    theirs = make()
     run(theirs, "CREATE TABLE users (name text); INSERT INTO users VALUES ('ada')")
     told = refusal(url(theirs), "upgrade")
     assert 'is not ours: relation "users" already exists (42P07)' in told
@@ -183,22 +194,22 @@ def test_a_table_of_somebody_else(database: Make) -> None:
         (f"{AERICH}; INSERT INTO aerich VALUES (1, '0_2_init.py', 'models')", "0_2_init.py, which this build lacks"),
     ],
 )
-def test_a_table_of_another_program_that_uses_aerich(database: Make, table: str, told: str) -> None:
-    theirs = database()
+def test_a_table_of_another_program_that_uses_aerich(make: Make, table: str, told: str) -> None:
+    theirs = make()
     run(theirs, table)
     for command in ("upgrade", "check", "serve"):
         assert told in refusal(url(theirs), command)
 
 
 @pytest.mark.parametrize("path", ["nowhere", ""])
-def test_a_search_path_that_leads_nowhere(database: Make, path: str) -> None:
-    empty = database()
+def test_a_search_path_that_leads_nowhere(make: Make, path: str) -> None:
+    empty = make()
     run_sql(empty.server, f"ALTER DATABASE {empty.name} SET search_path = '{path}'")
     assert "leads to no schema" in refusal(url(empty), "upgrade")
 
 
-def test_a_schema_of_its_own_is_followed(database: Make) -> None:
-    shared = database()
+def test_a_schema_of_its_own_is_followed(make: Make) -> None:
+    shared = make()
     run(shared, "CREATE TABLE users (name text); CREATE SCHEMA tasks")
     there = url(shared, query="options=-c%20search_path%3Dtasks")
     assert run_command("migrate", "upgrade", DATABASE_URL=there).returncode == 0
@@ -208,8 +219,8 @@ def test_a_schema_of_its_own_is_followed(database: Make) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
-def test_an_encoding_that_cannot_hold_every_text(database: Make, encoding: str) -> None:
-    other = database(f"ENCODING {encoding} LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0")
+def test_an_encoding_that_cannot_hold_every_text(make: Make, encoding: str) -> None:
+    other = make(f"ENCODING {encoding} LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0")
     for command in ("upgrade", "check", "serve"):
         assert f"its encoding is {encoding}" in refusal(url(other), command)
 
@@ -227,8 +238,8 @@ def test_a_server_that_is_too_old(empty_database: Database) -> None:
 
 
 @pytest.mark.parametrize("command", ["upgrade", "check", "serve"])
-def test_what_does_not_pass_is_not_waited_for(database: Make, command: str) -> None:
-    empty = database()
+def test_what_does_not_pass_is_not_waited_for(make: Make, command: str) -> None:
+    empty = make()
     assert "the server refuses the login: password authentication failed" in refusal(url(empty, "guarded"), command)
     assert "the server refuses the login: pg_hba.conf rejects" in refusal(url(empty, "barred"), command)
     missing = url(empty).replace("/start_0", "/nothing")
@@ -237,8 +248,8 @@ def test_what_does_not_pass_is_not_waited_for(database: Make, command: str) -> N
     assert "`options`" in refusal(url(empty, query="options=-c%20nonsense%3D1"), command)
 
 
-def test_the_right_password_is_used(database: Make) -> None:
-    found = database()
+def test_the_right_password_is_used(make: Make) -> None:
+    found = make()
     found.query("GRANT CREATE ON SCHEMA public TO guarded")
     right = url(found, "guarded").replace(CANARY, "%72ight")
     assert run_command("migrate", "upgrade", DATABASE_URL=right).returncode == 0
@@ -251,12 +262,15 @@ def test_the_right_password_is_used(database: Make) -> None:
         ("nowhere.invalid/x", "the host's name is not known at nowhere.invalid:5432"),
         ("/x?host=/nowhere", "there is no socket at /nowhere"),
         ("127.0.0.1:1,nowhere.invalid/x", "at 127.0.0.1:1, nowhere.invalid:5432"),
+        ("127.0.0.1:1,127.0.0.1:{port}/nothing", "the connection is refused at 127.0.0.1:1, "),
+        ("127.0.0.1:{port},127.0.0.1:1/nothing", "the connection is refused at 127.0.0.1:"),
     ],
 )
 async def test_what_may_pass_is_waited_for_with_a_line_in_the_log(
-    where: str, told: str, capsys: pytest.CaptureFixture[str]
+    where: str, told: str, server: Postgres, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = PoolOptions(parse_database_url(f"postgresql://u:{CANARY}@{where}"))
+    where = where.format(port=server.options["port"])
+    options = PoolOptions(parse_database_url(f"postgresql://postgres:{CANARY}@{where}"))
     with pytest.raises(DatabaseFault) as caught:
         await start.connect(options, wait_seconds=0.5)
     assert told in str(caught.value)
@@ -279,9 +293,9 @@ async def test_a_server_that_is_full_is_waited_for(server: Postgres) -> None:
     await (await waiting).end(1)
 
 
-def test_no_line_of_any_log_has_the_password(server: Postgres, database: Make) -> None:
+def test_no_line_of_any_log_has_the_password(server: Postgres, make: Make) -> None:
     """Also not when the login stops working under a service that runs."""
-    found = database()
+    found = make()
     found.query("GRANT CREATE ON SCHEMA public TO guarded")
     right = url(found, "guarded").replace(CANARY, "right")
     assert run_command("migrate", "upgrade", DATABASE_URL=right).returncode == 0

@@ -17,7 +17,7 @@ NO_ENTRY = struct.pack("!ci", b"E", len(_FIELDS) + 4) + _FIELDS
 class Front:
     """A TCP port that leads to the server of `url`, a socket's, through TLS where `tls` is given.
 
-    `replace` changes bytes of the same length in what the server says.
+    `replace` changes bytes of the same length in what the server says; after `serves` connections it breaks all off.
     """
 
     def __init__(
@@ -28,12 +28,14 @@ class Front:
         direct: bool = False,
         only_tls: bool = False,
         replace: tuple[bytes, bytes] = (b"", b""),
+        serves: int | None = None,
     ) -> None:
         query = parse_qs(urlsplit(url).query)
         self._socket = f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}"
         self._tls, self._direct, self._only_tls, self._replace = tls, direct, only_tls, replace
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._serves = serves
         self.port = 0
         self.spoken: list[str] = []
         """How each connection was made: "tls" or "plain"."""
@@ -76,6 +78,8 @@ class Front:
     async def _relay(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, opened: list[asyncio.StreamWriter]
     ) -> None:
+        if self._serves is not None and len(self.spoken) >= self._serves:
+            return
         first = await reader.readexactly(8)
         if first == SSL_REQUEST:
             writer.write(b"S" if self._tls else b"N")
