@@ -12,7 +12,9 @@ from uuid import UUID
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 
+from service.accounts.passwords import MEMORY_KIB
 from tests.support.database import Database, held
 from tests.support.drill import eventually, pick, report
 from tests.support.server import Service
@@ -223,6 +225,23 @@ def test_both_wait_for_the_users_row_and_the_second_sees_what_the_first_has_done
     assert_answers_are_possible(outcome)
     assert outcome.answers[order[0]][0].status_code < 300, "the first in the queue was served first"
     assert_what_ended_is_over(account, outcome, racers[0], database)
+    account.user.http.close()
+
+
+def test_two_logins_that_both_renew_an_old_hash_both_succeed(
+    service: Service, racers: tuple[httpx.Client, httpx.Client], database: Database
+) -> None:
+    """The second finds another hash than the one it has verified, of the same password."""
+    account = Account(service)
+    old = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    database.query("UPDATE users SET password_hash = $2 WHERE id = $1", UUID(account.user.id), old)
+    with ThreadPoolExecutor(2) as threads:
+        with held(database.url, f"BEGIN; SELECT FROM users WHERE id = '{account.user.id}' FOR UPDATE"):
+            under_way = [threads.submit(account.log_in, racer) for racer in racers]
+            wait_for_waiters(database, 2)
+        assert [login.result().status_code for login in under_way] == [200, 200]
+    renewed = database.value("SELECT password_hash FROM users WHERE id = $1", UUID(account.user.id))
+    assert not PasswordHasher(time_cost=2, memory_cost=MEMORY_KIB, parallelism=1).check_needs_rehash(renewed)
     account.user.http.close()
 
 

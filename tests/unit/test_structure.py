@@ -66,3 +66,28 @@ def test_a_migration_loads_no_server() -> None:
     code = "import sys, service.__main__, service.database.migrate; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert not {"sanic", "sanic_ext", "jwt", "cryptography", "pydantic_settings"} & set(loaded.split())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_is_taken_untyped_from_the_application(path: Path) -> None:
+    """`app.ctx.anything` is Any to the type checker, and so is every call from there on."""
+    untyped = [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("app.ctx")
+    ]
+    assert not untyped, "use the feature's services_of(request)"
+
+
+def test_the_type_checker_sees_the_calls_from_a_route_to_its_store(tmp_path: Path) -> None:
+    routes = "service/accounts/routes.py"
+    text = (ROOT / routes).read_text(encoding="utf-8")
+    broken = text.replace("store.rotate(", "store.rotat(").replace("new_hash=new_hash", "new_hash=5")
+    (tmp_path / "routes.py").write_text(broken, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--shadow-file", routes, str(tmp_path / "routes.py"), routes]
+    seen = subprocess.run(
+        [*command, "--cache-dir", str(tmp_path / "cache")], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout
+    assert '"AccountStore" has no attribute "rotat"' in seen
+    assert 'Argument "new_hash" to "log_in" of "AccountStore" has incompatible type "int"' in seen
+    assert "Found 2 errors in 1 file" in seen
