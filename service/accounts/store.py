@@ -8,7 +8,7 @@ from uuid import UUID
 
 from tortoise import BaseDBAsyncClient
 from tortoise.exceptions import IntegrityError
-from tortoise.expressions import RawSQL
+from tortoise.expressions import RawSQL, Subquery
 from tortoise.queryset import QuerySet
 
 from service.accounts.model import EMAIL_MAX, NO_PASSWORD, ExternalIdentity, RefreshToken, User
@@ -18,7 +18,8 @@ from service.database.pool import Executor, Statement
 from service.identifiers import uuid7
 from service.problems import BadRefreshToken, EmailTaken, Unauthorized
 
-ENDED = Statement("account_ended", "SELECT id FROM users WHERE ended_at IS NOT NULL ORDER BY ended_at LIMIT 100")
+# In any order, so that pods spread out, and an account whose removal fails is not in the others' way each time.
+ENDED = Statement("account_ended", "SELECT id FROM users WHERE ended_at IS NOT NULL ORDER BY random() LIMIT 100")
 REMOVE = Statement("account_remove", "DELETE FROM users WHERE id = $1 AND ended_at IS NOT NULL")
 PURGE = Statement(
     "session_purge",
@@ -31,8 +32,18 @@ NOW = RawSQL("now()")
 CLOCK = "clock_timestamp()"
 """Of the database, read by each statement anew: `now()` is when the transaction began, before it waited for a lock."""
 
+SESSIONS_MAX = 1000
+"""Refresh tokens of one user that can be used at a login; of more, the oldest ones end.
+
+A client that logs in for each request would otherwise make so many within a day that a new password could not end them
+all within a statement's time.
+"""
+
+TRIMMED_MAX = 1000
+"""How many end at once, also where an earlier release has left far more."""
+
 UNUSED_MAX = 100
-"""Refresh tokens of one session that can be used; of more, the oldest ones end.
+"""The same of one session, at a repeat within the leeway.
 
 Two tabs that always refresh together leave an unused one behind each time: with access tokens of fifteen minutes, a tab
 can sleep for a day before the others' leftovers have pushed out the token that it still has.
@@ -94,6 +105,7 @@ class AccountStore:
             user = await _lock_verified(orm, verified)
             if new_hash is not None:
                 await User.filter(id=user.id).using_db(orm).update(password_hash=new_hash)
+            await _trim(_usable(orm, user_id=user.id), SESSIONS_MAX - 1)
             return await self._add_token(orm, user, uuid7())
 
     async def change_password(self, verified: User, new_hash: str, keep: UUID | None) -> None:
@@ -109,7 +121,7 @@ class AccountStore:
         """Raises BadRefreshToken; RefreshTokenReused for one whose leeway is over, and its whole family has ended."""
         async with self._db.transaction() as transaction:
             orm = orm_on(transaction)
-            user, token = await _lock_owner(orm, refresh_token)
+            user, token = await _lock_owner(orm, refresh_token, expires_at__gt=NOW)
             if user is None or token is None:
                 raise BadRefreshToken
             if await self._use(orm, token):
@@ -154,9 +166,9 @@ class AccountStore:
         if not await itself.filter(used_at__gt=self._leeway_began).exists():
             return False
         # A family lives as long as one of its tokens can be used: what ends it need not find those that were used.
-        usable = await _usable(orm, family=token.family).order_by("-created_at").values_list("id", flat=True)
-        await RefreshToken.filter(id__in=usable[UNUSED_MAX - 1 :]).using_db(orm).delete()
-        return len(usable) > 0
+        usable = _usable(orm, family=token.family)
+        await _trim(usable, UNUSED_MAX - 1)
+        return await usable.exists()
 
     async def _add_token(self, orm: BaseDBAsyncClient, user: User, family: UUID) -> Session:
         token = secrets.token_urlsafe(32)
@@ -169,6 +181,12 @@ class AccountStore:
 
 def _usable(orm: BaseDBAsyncClient, **whose: UUID) -> QuerySet[RefreshToken]:
     return RefreshToken.filter(**whose, used_at=None, expires_at__gt=NOW).using_db(orm)
+
+
+async def _trim(usable: QuerySet[RefreshToken], count: int) -> None:
+    """End the oldest beyond `count`."""
+    beyond = usable.order_by("-created_at").offset(count).limit(TRIMMED_MAX)
+    await usable.filter(id__in=Subquery(beyond.values("id"))).delete()
 
 
 async def _lock(orm: BaseDBAsyncClient, user_id: UUID, *, no_key: bool = True) -> User | None:
@@ -188,14 +206,16 @@ async def _lock_verified(orm: BaseDBAsyncClient, verified: User) -> User:
     return user
 
 
-async def _lock_owner(orm: BaseDBAsyncClient, refresh_token: str) -> tuple[User | None, RefreshToken | None]:
+async def _lock_owner(
+    orm: BaseDBAsyncClient, refresh_token: str, **only: RawSQL
+) -> tuple[User | None, RefreshToken | None]:
     """The token and its user, read under the user's lock: before it, one can only find out whose row to lock."""
     hashed = _hash(refresh_token)
     found = await RefreshToken.get_or_none(using_db=orm, token_hash=hashed)
     user = None if found is None else await _lock(orm, found.user_id)
     if user is None:
         return None, None
-    return user, await RefreshToken.get_or_none(using_db=orm, token_hash=hashed, expires_at__gt=NOW)
+    return user, await RefreshToken.get_or_none(using_db=orm, token_hash=hashed, **only)
 
 
 def _hash(token: str) -> str:

@@ -9,7 +9,7 @@ import httpx
 import jwt
 import pytest
 
-from service.accounts.store import UNUSED_MAX
+from service.accounts.store import SESSIONS_MAX, UNUSED_MAX
 from tests.support.database import Database
 from tests.support.problems import assert_problem, comparable, faults
 from tests.support.server import SECRET, Service
@@ -118,6 +118,32 @@ def test_repeating_a_token_does_not_pile_up_sessions(visitor: httpx.Client, user
     assert_problem(refresh(visitor, tokens[4]), 401, "bad_refresh_token")
     assert refreshed(visitor, tokens[5])
     assert refreshed(visitor, tokens[-1])
+
+
+def test_logging_in_does_not_pile_up_sessions(visitor: httpx.Client, user: User, database: Database) -> None:
+    """A new password, or the end of the account, has to end all of them in one statement."""
+    many = (
+        "INSERT INTO refresh_tokens (id, user_id, family, token_hash, expires_at)"
+        " SELECT gen_random_uuid(), $1, gen_random_uuid(), md5(random()::text), now() + interval '1 day'"
+        " FROM generate_series(1, $2)"
+    )
+    database.query(many, UUID(user.id), SESSIONS_MAX + 5)
+    newest = log_in(visitor, user).json()["refresh_token"]
+    unused = "SELECT count(*) FROM refresh_tokens WHERE user_id = $1 AND used_at IS NULL"
+    assert database.value(unused, UUID(user.id)) == SESSIONS_MAX
+    assert refreshed(visitor, newest)
+    assert_problem(refresh(visitor, user.refresh_token), 401, "bad_refresh_token")  # the oldest of all
+
+
+def test_logging_out_with_an_expired_token_ends_what_came_of_it(
+    visitor: httpx.Client, user: User, database: Database
+) -> None:
+    newest = refreshed(visitor, user.refresh_token)
+    database.query(
+        "UPDATE refresh_tokens SET expires_at = now() WHERE user_id = $1 AND used_at IS NOT NULL", UUID(user.id)
+    )
+    assert visitor.post("/api/auth/logout", json={"refresh_token": user.refresh_token}).status_code == 204
+    assert_problem(refresh(visitor, newest), 401, "bad_refresh_token")
 
 
 def test_one_refresh_token_raced_gives_everybody_a_session_of_one_family(

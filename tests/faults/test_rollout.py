@@ -16,7 +16,7 @@ from tests.support.drill import eventually, pick, report
 from tests.support.load import Load
 from tests.support.migrations import Migrations
 from tests.support.server import Service, serve
-from tests.support.users import User, sign_up
+from tests.support.users import PASSWORD, User, client, sign_up
 
 PREVIOUS = "1f23ff9"
 """The commit that stands for the previous release: it has revision 1 alone."""
@@ -92,6 +92,14 @@ def test_the_previous_release_serves_before_during_and_after_the_migration(
         assert "schema_ahead" in old.log()
         with sign_up(old.url) as user:
             _journey(user)
+        # An account that has ended for this release has ended for the other one too.
+        with serve(empty_database.url) as new, sign_up(new.url) as ended, client(old.url) as visitor:
+            assert ended.http.delete("/api/auth/me").status_code == 204
+            credentials = {"email": ended.email, "password": PASSWORD}
+            assert visitor.post("/api/auth/login", json=credentials).status_code == 401
+            refresh = {"refresh_token": ended.refresh_token}
+            assert visitor.post("/api/auth/refresh", json=refresh).status_code == 401
+            assert visitor.post("/api/auth/signup", json=credentials).status_code == 201
     finally:
         old.stop()
     assert empty_database.value("SELECT count(*) FROM aerich") == len(migrate.files())
