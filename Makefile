@@ -28,11 +28,11 @@ help: ## list the targets
 # Not files, but what is in .venv: whether that is so, and is whole, is for make/clone.py to see.
 .PHONY: $(VENV)/.local $(VENV)/.dev $(VENV)/.dashboard
 $(VENV)/.local $(VENV)/.dev $(VENV)/.dashboard: $(VENV)/.%:
-	@sh make/clone.sh install $*
+	@exec sh make/clone.sh install $*
 
 .PHONY: run
-run: $(VENV)/.local ## everything, then the service on http://127.0.0.1:8000 (PORT=, ADMIN_PORT=, DATABASE_URL= override)
-	@exec $(BIN)/python -m service dev
+run: ## everything, then the service on http://127.0.0.1:8000 (PORT=, ADMIN_PORT=, DATABASE_URL= override)
+	@exec sh make/clone.sh run local
 
 .PHONY: test
 test: $(VENV)/.dev ## the whole suite on a real PostgreSQL; ARGS=path narrows it
@@ -62,4 +62,4 @@ include make/*.mk
 
 .PHONY: clean
 clean: ## remove the virtual environment, the tools and the local database
-	@sh make/clone.sh clean
+	@exec sh make/clone.sh clean

@@ -1,4 +1,6 @@
-"""What make puts into this clone, and nothing else: `install SET` makes .venv, `clean` removes all of it.
+"""What make puts into this clone, and nothing else.
+
+`install SET` makes .venv, `run SET` also becomes the service, and `clean` removes all that was made.
 
 Standard library only: it runs before anything is installed.
 """
@@ -44,6 +46,8 @@ def main() -> int:
                 _clean()
             else:
                 _install(sys.argv[2], lock)
+        if sys.argv[1] == "run":
+            _run_service()
     except KeyboardInterrupt:
         _say("interrupted; the same command again does what is left to do")
         return INTERRUPTED
@@ -161,7 +165,20 @@ def _write(state: State) -> None:
 
 
 def _run(command: list[str | Path], lock: int) -> bool:
-    return subprocess.run(command, check=False, pass_fds=[lock], stdin=subprocess.DEVNULL).returncode == 0
+    """In a session of its own: a Ctrl-C is for us, and ends all that the command has started."""
+    process = subprocess.Popen(command, pass_fds=[lock], stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        return process.wait() == 0
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _run_service() -> None:
+    """It takes signals once it has loaded: one in the middle of an import would be a traceback."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    os.execv(PYTHON, [str(PYTHON), "-m", "service", "dev"])  # noqa: S606  no shell, and no process in between
 
 
 def _clean() -> None:

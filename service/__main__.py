@@ -88,8 +88,8 @@ def _serve(_: argparse.Namespace) -> int:
 
 def _listen(host: str, port: int, admin_port: int) -> socket.socket:
     """Raises SettingsError when a port cannot be had."""
-    if mistakes := ports.mistakes(host, ADMIN_PORT=admin_port, PORT=port):
-        raise SettingsError("\n".join(mistakes))
+    if refusals := ports.refusals(host, ADMIN_PORT=admin_port, PORT=port):
+        raise SettingsError("\n".join(map(str, refusals)))
     listener = socket.socket(ports.family(host), socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host, port))

@@ -13,11 +13,11 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Self
 
+import psutil
 from watchfiles import PythonFilter, watch
 
 from service import ports
 from service.database.embedded import EmbeddedPostgres, without_libpq
-from service.environment import SettingsError
 from service.locks import exclusive
 from service.processes import ENDING, born, end, signals_deferred
 from service.settings import JWT_SECRET_BYTES_MIN, Settings, load_settings
@@ -57,6 +57,7 @@ def _interrupt_once() -> None:
     for each in ENDING:
         if signal.getsignal(each) is not signal.SIG_IGN:  # as `nohup` has it
             signal.signal(each, interrupt)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # `make run` has kept them back until now
 
 
 def _run(stack: ExitStack) -> int:
@@ -103,10 +104,19 @@ def _secret() -> str:
 
 
 def _check_ports(settings: Settings) -> None:
-    """Raises SettingsError."""
-    mistakes = ports.mistakes(settings.host, PORT=settings.port, ADMIN_PORT=settings.admin_port)
-    if mistakes:
-        raise SettingsError("\n".join([*mistakes, "others are taken with: make run PORT=8001 ADMIN_PORT=9001"]))
+    """Exits when one is taken."""
+    if refusals := ports.refusals(settings.host, PORT=settings.port, ADMIN_PORT=settings.admin_port):
+        told = [f"{refusal}{_listener(refusal.port)}" for refusal in refusals]
+        sys.exit("\n".join([*told, "Take others: make run PORT=8001 ADMIN_PORT=9001"]))
+
+
+def _listener(port: int) -> str:
+    """Which process has it, where the system tells."""
+    with suppress(psutil.Error):
+        for each in psutil.net_connections("tcp"):
+            if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port and each.pid:
+                return f" by process {each.pid}, {psutil.Process(each.pid).name()}"
+    return ""
 
 
 def _migrate(env: dict[str, str]) -> int:
@@ -119,6 +129,8 @@ def _serve(env: dict[str, str], settings: Settings, database: EmbeddedPostgres |
         while not _is_ready(settings):
             if (status := server.status()) is not None:
                 return status or 1
+            if _is_lost(database):
+                return 1
             time.sleep(LOOK_MILLISECONDS / 1000)
         _greet(_base(settings))
         return _watch(server, database)
@@ -128,8 +140,7 @@ def _watch(server: "_Child", database: EmbeddedPostgres | None) -> int:
     """Start the server anew whenever its code changes; one that failed waits for the next change to be right."""
     ended = False
     for changed in _changes():
-        if database is not None and database.ended():
-            _say(f"PostgreSQL has ended, though nothing here has stopped it: see {database.log}")
+        if _is_lost(database):
             return 1
         if changed:
             _say("the code has changed: restarting the service")
@@ -140,6 +151,14 @@ def _watch(server: "_Child", database: EmbeddedPostgres | None) -> int:
             ended = True
             _say(f"the service has ended with status {status}; it is started again when the code changes")
     return 0
+
+
+def _is_lost(database: EmbeddedPostgres | None) -> bool:
+    """Without it, the service would say 503 for ever."""
+    if database is None or not database.ended():
+        return False
+    _say(f"PostgreSQL has ended, though nothing here has stopped it: see {database.log}")
+    return True
 
 
 def _changes() -> Iterator[object]:

@@ -19,6 +19,8 @@ _folder = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """In the process that controls the workers: start the server and migrate a template once."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]  # it is about somebody else's server
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
     config.stash[_folder] = folder = tempfile.TemporaryDirectory(prefix="tasks-tests-")

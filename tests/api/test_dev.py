@@ -75,7 +75,8 @@ def test_taken_ports_are_told_before_anything_is_made(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         said = failed(tmp_path, HOST="127.0.0.1", PORT=port)
-        assert f"PORT: cannot listen on 127.0.0.1:{port}: Address already in use" in said
+        taken = f"PORT: cannot listen on 127.0.0.1:{port}: Address already in use by process {os.getpid()}, "
+        assert said.startswith(taken)
         assert "make run PORT=8001" in said
     assert not (tmp_path / ".data" / "postgres").exists()
 

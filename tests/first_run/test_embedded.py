@@ -1,6 +1,7 @@
 """What surrounds the embedded server may be anything: it starts, or a sentence says why not."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -137,6 +138,20 @@ def test_it_runs_for_another_user_than_root_and_tells_what_that_one_may_not_writ
     os.chown(own, UNPRIVILEGED, UNPRIVILEGED)
     with development(own, [*somebody, *DEV]) as running:
         assert running.postmaster().uids().real == UNPRIVILEGED
+
+
+@needs_root
+def test_root_runs_it_out_of_folders_that_only_root_can_enter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As in a clone under /root."""
+    installed = embedded.binaries().parents[1]
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    for folder in (installed, installed.with_name(f"{installed.name}.libs")):
+        shutil.copytree(folder, private / folder.name, ignore=shutil.ignore_patterns("pginstall"))
+    monkeypatch.syspath_prepend(str(private))
+    assert private in embedded.binaries().parents
+    with embedded_postgres(tmp_path / "data", {"fsync": "off"}) as server:
+        assert run_sql(server.url("postgres"), "SELECT 1")[0][0] == 1
 
 
 def test_a_lock_ends_with_its_owner_and_not_later(tmp_path: Path) -> None:

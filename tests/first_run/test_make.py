@@ -10,8 +10,8 @@ import pytest
 from service.locks import OwnerLock
 from tests.support.clone import cloned, make
 from tests.support.database import bare_environment
-from tests.support.development import development, failed
-from tests.support.drill import DRILL
+from tests.support.development import development, failed, started
+from tests.support.drill import DRILL, eventually
 
 NAMES = ("a b", 'it\'s $HOME "x" `id` & ; #', "ü -n")
 
@@ -79,6 +79,32 @@ def test_run_says_what_it_does_and_ends_whole_when_make_is_ended(tmp_path: Path)
         assert f", {running.url}; stop that one first" in failed(clone, ["make", "run"])
         running.end(signal.SIGTERM)
     assert "Traceback" not in running.said()
+
+
+def test_ctrl_c_before_anything_has_loaded_is_no_traceback(tmp_path: Path) -> None:
+    clone = cloned(tmp_path / "clone")
+    (clone / "service" / "__init__.py").write_text(
+        '__version__ = "1"\nimport os, pathlib, time\npathlib.Path("loading").touch()\ntime.sleep(1)\n'
+    )
+    with started(clone, ["make", "run"]) as running:
+        running.await_there("loading")
+        os.killpg(running.process.pid, signal.SIGINT)
+        running.ended()
+    assert "Traceback" not in running.said()
+    assert not (clone / ".data" / "postgres").exists()
+
+
+def test_broken_code_is_told_and_the_next_change_is_taken(tmp_path: Path) -> None:
+    clone = cloned(tmp_path / "clone")
+    module = clone / "service" / "identifiers.py"
+    right = module.read_text()
+    with development(clone, ["make", "run"]) as running:
+        running.await_said("ready")
+        module.write_text("this is no Python")
+        running.await_said("the service has ended with status 1; it is started again when the code changes")
+        module.write_text(right)
+        eventually(lambda: running.said().count("the code has changed") == 2, 60)
+        running.await_ready()
 
 
 def test_the_other_targets_work_where_the_path_has_a_space(tmp_path: Path) -> None:

@@ -111,7 +111,8 @@ def started(folder: Path, command: Sequence[str | Path] = DEV, **env: str | None
         yield running
     finally:
         if running.process.poll() is None:
-            running.end(signal.SIGINT)
+            running.family()
+            os.killpg(running.process.pid, signal.SIGINT)  # as a terminal does; make passes no SIGINT on
         running.ended()
 
 
