@@ -45,8 +45,8 @@ from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import make_tracer
 
 REQUEST_SECONDS = 9
-"""From a request's first byte to its last, and from a connection's start to its first request's end. Slow clients are
-cut within 15 s: up to 2 s later by the check, and 2 s more for the answer to reach them."""
+"""From a request's first byte to its last. Slow clients are cut within 15 s: up to 2 s later by the check, and 2 s more
+for the answer to reach them."""
 
 STATEMENTS_PER_REQUEST = 3
 """One after the other, at the most: a login's limits, its account and its session. What a handler takes longer than all

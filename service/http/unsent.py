@@ -7,7 +7,7 @@ from typing import Protocol
 USER_BYTES_MAX = 8 * 1024 * 1024
 """Eight of the largest pages. A user with so much unsent waits for a slot until some of it has been taken.
 
-Requests that had slots before can make it more: at twice as much, the connections on which nothing moves are cut.
+Requests that had slots before can make it more: at twice as much, the connections that take nothing are cut.
 """
 
 TOTAL_BYTES_MAX = 48 * 1024 * 1024
@@ -24,28 +24,28 @@ TAKEN_SECONDS = 60.0
 class Backlog:
     """What one connection has not sent yet, and whether its client takes any of it."""
 
-    __slots__ = ("_measure", "_moved_at", "_since", "_size")
+    __slots__ = ("_measure", "_since", "_size", "_taken_at")
 
     def __init__(self, measure: Callable[[], int]) -> None:
         self._measure = measure
         self._size = 0
-        self._since = self._moved_at = 0.0
+        self._since = self._taken_at = 0.0
 
     def size(self, now: float) -> int:
         """In bytes; `now` is a reading of `monotonic`."""
         left = self._measure()
         if not left or not self._size:
-            self._since = self._moved_at = now
+            self._since = self._taken_at = now
         elif left < self._size:
-            self._moved_at = now
+            self._taken_at = now
         self._size = left
         return left
 
     def stalled_seconds(self, now: float) -> float:
-        return now - self._moved_at
+        return now - self._taken_at
 
     def is_overdue(self, now: float) -> bool:
-        return self.size(now) > 0 and (now - self._moved_at > STALLED_SECONDS or now - self._since > TAKEN_SECONDS)
+        return self.size(now) > 0 and (now - self._taken_at > STALLED_SECONDS or now - self._since > TAKEN_SECONDS)
 
 
 class Reader(Protocol):
