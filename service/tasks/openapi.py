@@ -82,7 +82,7 @@ def _plain(schema: Json) -> Json:
 
 
 _QUERY = {
-    "limit": "Tasks on a page",
+    "limit": "Tasks on a page, at the most: it also ends at 1 MiB, and `Link` goes on",
     "cursor": "Where the page starts; opaque, from the `Link` header, and only for the same user, sort and filters",
     "sort": "Order; `-` means descending. Ties are ordered by id, in the same direction",
     "completed": "Only tasks that are, or are not, completed",

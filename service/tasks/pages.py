@@ -6,16 +6,12 @@ would leave in our memory.
 
 from collections.abc import Sequence
 
-from service.tasks.model import DESCRIPTION_MAX, TITLE_MAX
 from service.tasks.schemas import DOCUMENT
 
 BYTES_MAX = 1024 * 1024
-JSON_BYTES_PER_CHARACTER = 6
-"""At the most: U+0001 is \\u0001, and those that JSON need not escape take no more than four in UTF-8."""
-
-_TASK_BYTES_MAX = JSON_BYTES_PER_CHARACTER * (TITLE_MAX + DESCRIPTION_MAX) + 512
-FITS_ALWAYS = BYTES_MAX // _TASK_BYTES_MAX
-"""So many tasks are less than a page whatever they hold."""
+SENDS_MAX = 32
+"""So few tasks are sent whatever they hold, 2 MB at the most, and the page's end is found here: a running sum costs
+PostgreSQL half a microsecond for each task, which is much for the small pages that clients ask for again and again."""
 
 RENDERS_MAX = 100
 """So many tasks PostgreSQL may render to see how long they are; of more, their stored length says where to stop."""
@@ -24,11 +20,8 @@ _STORED = "octet_length(title) + coalesce(octet_length(description), 0)"
 
 
 def bounded(rows: str, order: str, limit: int) -> str:
-    """The statement for the documents of `rows`, which are in `order`, up to the one with which a page is too long.
-
-    A running sum costs half a microsecond for each task, which the smallest pages do not need.
-    """
-    if limit < FITS_ALWAYS:
+    """The statement for the documents of `rows`, which are in `order`, up to the one with which a page is too long."""
+    if limit <= SENDS_MAX:
         return f"SELECT {DOCUMENT} FROM ({rows}) page"  # noqa: S608  fixed texts
     if limit > RENDERS_MAX:
         rows = (
