@@ -25,9 +25,11 @@ def test_a_connection_that_a_firewall_forgot_is_noticed(own_postgres: Postgres, 
             began_at = time.monotonic()
             user.create()
             took = time.monotonic() - began_at
-            lost = service.metric('db_pool_connections_closed_total{reason="lost"}')
+            # Whoever meets it first: the check before it is lent, or a statement of a background task.
+            reasons = ("lost", "broken")
+            gone = sum(service.metric(f'db_pool_connections_closed_total{{reason="{each}"}}') for each in reasons)
     assert took < 2.0
-    assert lost >= 1
+    assert gone >= 1
 
 
 def test_a_failover_is_followed_to_the_new_primary() -> None:
