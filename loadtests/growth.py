@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 from uuid import UUID
 
-import asyncpg
-
 from loadtests.started import Started, started_service
-from service.database.session import PLANNER
+from service.database.connection import Connection, Connector, PoolOptions
+from service.database.session import PLANNER, Settings
+from service.database.url import parse_database_url
 from service.tasks.paging import TaskQuery, parse_list_query
 
 SIZES = [int(size) for size in os.environ.get("SIZES", "100 100000 1000000").split()]
@@ -91,8 +91,13 @@ def _sign_up(client: http.client.HTTPConnection, tasks: int) -> User:
     return User(tasks, UUID(session["user"]["id"]), session["access_token"])
 
 
+async def _connect(service: Started, settings: Settings = ()) -> Connection:
+    options = PoolOptions(parse_database_url(service.database_url), connect_timeout=10, server_settings=settings)
+    return await Connector(options).connect()
+
+
 async def _fill(service: Started, users: list[User]) -> None:
-    connection = await asyncpg.connect(service.database_url)
+    connection = await _connect(service)
     for user in users:
         await connection.execute(FILL, user.id, datetime(2026, 1, 1, tzinfo=UTC), user.tasks)
     await connection.execute("VACUUM ANALYZE tasks")
@@ -100,17 +105,22 @@ async def _fill(service: Started, users: list[User]) -> None:
 
 
 async def _fill_others(service: Started) -> None:
-    connection = await asyncpg.connect(service.database_url)
-    await connection.execute(
+    connections = [await _connect(service) for _ in range(os.cpu_count() or 1)]
+    await connections[0].execute(
         "INSERT INTO users (id, email, password_hash)"
         " SELECT gen_random_uuid(), 'other-' || n || '@example.com', '' FROM generate_series(1, $1) n",
         OTHER_USERS,
     )
-    portions = [min(PORTION, OTHERS - filled) for filled in range(0, OTHERS, PORTION)]
-    async with asyncpg.create_pool(service.database_url, min_size=1, max_size=os.cpu_count() or 1) as pool:
-        await asyncio.gather(*(pool.execute(FILL_OTHERS, portion) for portion in portions))
-    await connection.execute("VACUUM ANALYZE tasks")
-    await connection.close()
+    portions = iter([min(PORTION, OTHERS - filled) for filled in range(0, OTHERS, PORTION)])
+
+    async def work(connection: Connection) -> None:
+        for portion in portions:
+            await connection.execute(FILL_OTHERS, portion)
+
+    await asyncio.gather(*map(work, connections))
+    await connections[0].execute("VACUUM ANALYZE tasks")
+    for connection in connections:
+        await connection.close()
 
 
 def _pages(client: http.client.HTTPConnection, user: User) -> Iterator[tuple[str, Page]]:
@@ -161,7 +171,7 @@ def _cell(times: list[float], blocks: int) -> str:
 
 
 async def _blocks(service: Started, users: list[User]) -> dict[tuple[str, int], int]:
-    connection = await asyncpg.connect(service.database_url, server_settings=dict(PLANNER))
+    connection = await _connect(service, PLANNER)
     found = {}
     for user in users:
         for name, page in user.pages.items():
