@@ -25,7 +25,7 @@ from service.accounts.tokens import AccessTokens
 from service.admin import Readiness, create_admin_app
 from service.api import document
 from service.background import Background
-from service.database import migrate
+from service.database import revisions
 from service.database.pool import Pool
 from service.description.routes import Description, docs
 from service.http.admission import Admission
@@ -105,7 +105,7 @@ def create_app(settings: Settings) -> App:
     # Only this one: the injection would put a signal into the way of every request, even unused.
     Extend(app, extensions=[HTTPExtension], built_in_extensions=False, config=_EXTENSIONS)
 
-    readiness = Readiness(schema_expected=max((r.number for r in migrate.files()), default=0))
+    readiness = Readiness(schema_expected=max((r.number for r in revisions.files()), default=0))
     admin = create_admin_app(metrics, readiness, version=__version__, commit=commit)
     Lifecycle(
         app,

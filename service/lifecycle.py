@@ -16,7 +16,7 @@ from service.accounts.issuer import IssuerKeys
 from service.accounts.passwords import Passwords
 from service.admin import AdminApp, Readiness, watch_event_loop
 from service.background import Background
-from service.database import migrate, session, start
+from service.database import revisions, session, start
 from service.database.orm import orm_config, tables
 from service.database.pool import Pool, PoolOptions, Statement
 from service.http.admission import Admission
@@ -220,10 +220,10 @@ async def check_database(settings: Settings) -> None:
     """
     connection = await start.connect(pool_options(settings))
     try:
-        found = await migrate.state_of(connection)
-        migrate.warn_ahead(found)
+        found = await revisions.state_of(connection)
+        revisions.warn_ahead(found)
         if found.pending:
-            raise migrate.MigrationError(
+            raise revisions.MigrationError(
                 f"The database lacks {', '.join(r.file for r in found.pending)}. Run: python -m service migrate upgrade"
             )
         await start.check_session(connection, tables())

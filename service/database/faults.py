@@ -23,7 +23,8 @@ _SENTENCES = {
     "42P07": "there is something of that name already, which is not ours",
     "42703": "a table of that name is not ours",
     "25006": "the database is read-only: a standby, or default_transaction_read_only is on",
-    "08P01": "what is in between refuses the session's settings; behind PgBouncer set DB_POOLER",
+    "08P01": "what is in between refuses the session's settings;"
+    " behind PgBouncer set DB_POOLER, and give migrations a direct URL",
     "08": "the connection breaks off",
     "53300": "the server has no connection left",
     "57P03": "the server is not ready yet",

@@ -5,6 +5,7 @@ What is used of Tortoise's private parts stands here and nowhere else.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from importlib import import_module
 from time import monotonic
 from typing import Any
@@ -18,7 +19,7 @@ from tortoise.models import Model
 from service.background import Background
 from service.database.pool import Connection, Executor, Pool, PoolOptions, Transaction
 from service.database.session import NEUTRAL, NO_LIMITS
-from service.database.url import DatabaseUrl, database_url
+from service.database.url import DatabaseUrl, KeepAlive, database_url
 from service.telemetry.metrics import BackgroundMetrics, DatabaseMetrics
 
 APP = "models"
@@ -31,6 +32,9 @@ OPERATION = "orm"
 
 MIGRATION_LOCK_TIMEOUT_MS = 200
 """How long a migration's statement waits for a table lock: everyone who comes after it waits as long."""
+
+KEEPALIVE = KeepAlive(idle=20, interval=10, count=4)
+"""A migration's statement may be silent for as long as it likes; a peer that is gone is noticed within a minute."""
 
 CONNECTION = "default"
 
@@ -125,11 +129,14 @@ def migration_config() -> dict[str, Any]:
 
 
 def migration_options(database: DatabaseUrl) -> PoolOptions:
+    given = database.keepalive
+    watched = replace(given, idle=given.idle or KEEPALIVE.idle, interval=given.interval or KEEPALIVE.interval)
     return PoolOptions(
-        database,
+        replace(database, keepalive=replace(watched, count=given.count or KEEPALIVE.count)),
         statement_timeout=None,
         acquire_timeout=10.0,
         connect_timeout=10.0,
+        prepared=False,  # a migration changes what a prepared statement returns
         application_name="tasks-migrate",
         server_settings=(
             *NEUTRAL,
@@ -137,6 +144,10 @@ def migration_options(database: DatabaseUrl) -> PoolOptions:
             ("lock_timeout", f"{MIGRATION_LOCK_TIMEOUT_MS}ms"),
             # A killed migration's statement ends soon, or the one that comes after it would wait for a ghost.
             ("client_connection_check_interval", "1s"),
+            # The server's side of KEEPALIVE, or a session that a firewall has forgotten keeps its locks for two hours.
+            ("tcp_keepalives_idle", str(KEEPALIVE.idle)),
+            ("tcp_keepalives_interval", str(KEEPALIVE.interval)),
+            ("tcp_keepalives_count", str(KEEPALIVE.count)),
         ),
     )
 

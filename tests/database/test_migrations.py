@@ -14,8 +14,9 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from service.database import migrate
-from service.database.migrate import MigrationError, Revision, SchemaState
+from service.database import migrate, revisions
+from service.database.drift import drift
+from service.database.revisions import MigrationError, Revision, SchemaState
 from service.database.url import DatabaseUrl, parse_database_url
 from tests.support.database import ROOT, Database, bare_environment, held
 from tests.support.drill import eventually, percentile, pick, report
@@ -23,7 +24,7 @@ from tests.support.migrations import Migrations
 from tests.support.postgres import postgres
 
 T = TypeVar("T")
-FILES = [r.file for r in migrate.files()]
+FILES = [r.file for r in revisions.files()]
 AERICH = "CREATE TABLE aerich (id serial PRIMARY KEY, version text, app text, content jsonb)"
 CONNECTED = (
     "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tasks-migrate' AND datname = current_database()"
@@ -140,7 +141,7 @@ def test_a_database_that_is_ahead_is_a_warning(fresh_database: Database) -> None
         _downgrade(fresh_database)
 
 
-@pytest.mark.parametrize("action", [migrate.upgrade, migrate.state, lambda url: migrate.downgrade(url, None)])
+@pytest.mark.parametrize("action", [migrate.upgrade, revisions.state, lambda url: migrate.downgrade(url, None)])
 def test_a_database_from_another_branch_is_refused(
     fresh_database: Database, action: Callable[[DatabaseUrl], Coroutine[Any, Any, object]]
 ) -> None:
@@ -163,7 +164,7 @@ def test_a_hole_in_the_files_is_refused() -> None:
 
 
 def test_the_files_have_numbers_of_their_own() -> None:
-    SchemaState(migrate.files(), ()).check()
+    SchemaState(revisions.files(), ()).check()
 
 
 def test_drift_between_models_and_migrations_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,12 +172,12 @@ def test_drift_between_models_and_migrations_is_found(monkeypatch: pytest.Monkey
 
     from service.tasks.model import Task  # noqa: PLC0415
 
-    assert migrate.drift() == ""
+    assert drift() == ""
     extra = fields.IntField(null=True)
     extra.model_field_name = "priority"
     monkeypatch.setitem(Task._meta.fields_map, "priority", extra)
     monkeypatch.setitem(Task._meta.fields_db_projection, "priority", "priority")
-    assert 'ADD "priority" INT' in migrate.drift()
+    assert 'ADD "priority" INT' in drift()
 
 
 def test_plain_aerich_works_from_the_root(empty_database: Database) -> None:

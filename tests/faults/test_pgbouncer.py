@@ -17,6 +17,8 @@ from service.database import session, start
 from service.database.connection import PoolOptions
 from service.database.embedded import _as_user
 from service.database.faults import DatabaseFault
+from service.database.orm import migration_options
+from service.database.revisions import files
 from service.database.url import parse_database_url
 from tests.support.database import Database, held, run_command, run_sql
 from tests.support.drill import eventually
@@ -29,8 +31,8 @@ SERVER_CONNECTIONS = 3
 
 
 @contextmanager
-def _pgbouncer(server: Postgres, mode: str = "transaction") -> Iterator[int]:
-    """Yields the port."""
+def _pgbouncer(server: Postgres, mode: str = "transaction", ignored: str = "") -> Iterator[int]:
+    """Yields the port. `ignored` is what it is told to keep to itself of a client's settings."""
     binary, port = tool("pgbouncer", "apt-get install pgbouncer"), free_port()
     with tempfile.TemporaryDirectory(prefix="tasks-pgbouncer-") as folder:
         Path(folder).chmod(0o755)
@@ -39,6 +41,7 @@ def _pgbouncer(server: Postgres, mode: str = "transaction") -> Iterator[int]:
             f"[databases]\ntasks = host=127.0.0.1 port={server.options['port']} dbname=tasks user=postgres\n"
             f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
             f"pool_mode = {mode}\ndefault_pool_size = {SERVER_CONNECTIONS}\nmax_client_conn = 100\n"
+            f"ignore_startup_parameters = {ignored}\n"
         )
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen([*_as_user(), binary, settings], stdout=log, stderr=log)
@@ -154,6 +157,25 @@ def test_the_service_works_through_a_transaction_pooler(own_postgres: Postgres, 
             again = user.http.post(user.tasks, json={"title": "x"}, headers={"Idempotency-Key": "slow"})
             assert again.status_code == 201
             assert len(user.list(q="x", limit=500)) == 1
+
+
+ALL_SETTINGS = ",".join(name for name, _ in migration_options(parse_database_url("postgres://x/x")).server_settings)
+
+
+@pytest.mark.parametrize(
+    ("ignored", "reason"), [("", "give migrations a direct URL"), (ALL_SETTINGS, "A pooler keeps lock_timeout")]
+)
+def test_migrations_do_not_go_through_a_transaction_pooler(
+    own_postgres: Postgres, own_database: Database, ignored: str, reason: str
+) -> None:
+    with _pgbouncer(own_postgres, ignored=ignored) as port:
+        url = f"postgresql://postgres@127.0.0.1:{port}/tasks"
+        for command in (("upgrade",), ("downgrade",)):
+            done = run_command("migrate", *command, DATABASE_URL=url)
+            assert done.returncode == 1
+            assert reason in done.stderr
+            assert "Traceback" not in done.stderr
+    assert own_database.value("SELECT count(*) FROM aerich") == len(files())
 
 
 async def _mixed(base_url: str, token: str, tasks: str) -> list[tuple[int, tuple[str, str]]]:

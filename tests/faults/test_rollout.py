@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.database import migrate
+from service.database import revisions
 from tests.support.database import ROOT, Database
 from tests.support.drill import eventually, pick, report
 from tests.support.load import Load
@@ -102,7 +102,7 @@ def test_the_previous_release_serves_before_during_and_after_the_migration(
             assert visitor.post("/api/auth/signup", json=credentials).status_code == 201
     finally:
         old.stop()
-    assert empty_database.value("SELECT count(*) FROM aerich") == len(migrate.files())
+    assert empty_database.value("SELECT count(*) FROM aerich") == len(revisions.files())
 
 
 def test_the_recipe_changes_the_schema_while_pods_serve(fresh_database: Database, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_the_recipe_changes_the_schema_while_pods_serve(fresh_database: Database
         valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'tasks_by_due_at'::regclass"
         assert fresh_database.value(valid) is True
         assert fresh_database.value("SELECT convalidated FROM pg_constraint WHERE conname = 'tasks_due_later'") is True
-        migrations.run(fresh_database, "downgrade", "--to", str(max(r.number for r in migrate.files())))
+        migrations.run(fresh_database, "downgrade", "--to", str(max(r.number for r in revisions.files())))
         assert fresh_database.value("SELECT to_regclass('tasks_by_due_at') IS NULL") is True
         migrations.run(fresh_database, "upgrade")
         load.until_success(time.monotonic())

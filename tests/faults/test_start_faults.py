@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service.database import migrate, start
+from service.database import migrate, revisions, start
 from service.database.connection import PoolOptions
 from service.database.faults import DatabaseFault
-from service.database.migrate import MigrationError
+from service.database.revisions import MigrationError
 from service.database.url import DatabaseUrl, parse_database_url
 from service.lifecycle import check_database
 from service.settings import load_settings
@@ -75,7 +75,7 @@ async def _serve() -> None:
 COMMANDS: dict[str, Callable[[DatabaseUrl], Coroutine[Any, Any, object]]] = {
     "upgrade": migrate.upgrade,
     "downgrade": lambda url: migrate.downgrade(url, 0),
-    "check": migrate.state,
+    "check": revisions.state,
     "serve": lambda _: _serve(),
 }
 

@@ -5,14 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from service.database.migrate import MIGRATIONS
+from service.database.revisions import MIGRATIONS
 from tests.support.database import ROOT, Database, bare_environment
 
 _RUN = """
 import sys
 from pathlib import Path
-from service.database import migrate
-migrate.MIGRATIONS = Path(sys.argv.pop(1))
+from service.database import revisions
+revisions.MIGRATIONS = Path(sys.argv.pop(1))
 from service.__main__ import main
 main()
 """
