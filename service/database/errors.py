@@ -33,6 +33,8 @@ BY_SQLSTATE: dict[str, type[Problem]] = {
     "40001": DatabaseBusy,  # serialization failure
     "28": DatabaseUnavailable,  # our credentials are refused: not the caller's fault
     "42501": DatabaseUnavailable,  # a privilege was taken from our role: not the caller's fault either
+    "42P01": DatabaseUnavailable,  # a table is gone, or a column: somebody took the schema back under us
+    "42703": DatabaseUnavailable,
     "3D": DatabaseUnavailable,  # the database does not exist
     "58": DatabaseUnavailable,  # I/O error of the server
     "XX": DatabaseUnavailable,  # internal error of the server

@@ -24,6 +24,7 @@ _SETTINGS = """
     SELECT name, current_setting(name) AS value FROM unnest(ARRAY['default_transaction_isolation',
         'transaction_read_only', 'statement_timeout', 'random_page_cost', 'enable_bitmapscan']) AS name
     UNION ALL SELECT 'role', current_user::text UNION ALL SELECT 'login', session_user::text"""
+_MISSING = "SELECT string_agg(name, ', ' ORDER BY name) FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL"
 _DENIED = """
     SELECT name, array_agg(privilege ORDER BY privilege) AS privileges
     FROM unnest($1::text[]) AS name, unnest($2::text[]) AS privilege
@@ -66,23 +67,35 @@ async def _fit(connection: Connection) -> Connection:
 async def check_session(connection: Connection, tables: list[str]) -> None:
     """What a pooler may have kept from the server, and what the role may do with the tables. Raises DatabaseFault."""
     found = {row["name"]: row["value"] for row in await connection.fetch(_SETTINGS)}
-    for name, wanted in ISOLATION[:1]:
-        if found[name] != wanted:
-            (statement,) = role_sql(found["login"], ((name, wanted),))
-            raise DatabaseFault(
-                f"The database cannot be used: {name} is {found[name]}, and a pooler keeps the service from setting it."
-                f" Run: {statement}"
-            )
-    denied = await connection.fetch(_DENIED, tables, PRIVILEGES)
-    if denied:
-        lacking = "; ".join(f"{', '.join(row['privileges'])} on {row['name']}" for row in denied)
-        raise DatabaseFault(f"The database cannot be used: the role {found['role']} lacks {lacking}")
+    fault = _isolation(found) or await _tables(connection, tables, found["role"])
+    if fault:
+        raise DatabaseFault(f"The database cannot be used: {fault}")
     if found["transaction_read_only"] == "on":
         log.warning("database_read_only")
-    missing = [name for name, wanted in PLANNER if found[name] != wanted]
-    missing += ["statement_timeout"] if found["statement_timeout"] == "0" else []
+    unset = [name for name, wanted in PLANNER if found[name] != wanted]
+    unset += ["statement_timeout"] if found["statement_timeout"] == "0" else []
+    if unset:
+        log.warning("role_settings_missing", role=found["login"], settings=unset)
+
+
+def _isolation(found: dict[str, str]) -> str:
+    (name, wanted) = ISOLATION[0]
+    if found[name] == wanted:
+        return ""
+    (statement,) = role_sql(found["login"], ((name, wanted),))
+    return f"{name} is {found[name]}, and a pooler keeps the service from setting it. Run: {statement}"
+
+
+async def _tables(connection: Connection, tables: list[str], role: str) -> str:
+    missing = await connection.fetchval(_MISSING, tables)
     if missing:
-        log.warning("role_settings_missing", role=found["login"], settings=missing)
+        return (
+            f"its revisions are applied, yet it lacks {missing}; restore it, or let migrations make it anew in an"
+            " empty one"
+        )
+    denied = await connection.fetch(_DENIED, tables, PRIVILEGES)
+    lacking = "; ".join(f"{', '.join(row['privileges'])} on {row['name']}" for row in denied)
+    return f"the role {role} lacks {lacking}" if lacking else ""
 
 
 @asynccontextmanager

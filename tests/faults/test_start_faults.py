@@ -144,6 +144,18 @@ def test_a_role_that_may_not_read_or_write(make: Make) -> None:
     assert "DELETE, INSERT, UPDATE on tasks" in told
 
 
+def test_a_table_that_somebody_dropped(make: Make) -> None:
+    found = make()
+    found.upgrade()
+    with serve(url(found)) as service, sign_up(service.url) as user:
+        run(found, "DROP TABLE idempotency_keys; ALTER TABLE tasks RENAME description TO about")
+        refused = user.http.get(user.tasks)
+        assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
+        refused = user.http.post(user.tasks, json={"title": "x"}, headers={"Idempotency-Key": "x"})
+        assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
+    assert "it lacks idempotency_keys" in refusal(url(found), "serve")
+
+
 def test_a_privilege_taken_away_at_run_time_is_no_fault_of_the_caller(make: Make) -> None:
     found = make()
     found.upgrade()
