@@ -213,6 +213,7 @@ def pool_options(settings: Settings) -> PoolOptions:
     )
 
 
+@start.told_in_a_sentence()
 async def check_database(settings: Settings) -> None:
     """Before anything listens: wait for the database, on a connection like the pool's, and see that all is there.
 
