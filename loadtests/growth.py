@@ -133,7 +133,7 @@ def _pages(client: http.client.HTTPConnection, user: User) -> Iterator[tuple[str
         headers, body = _get(client, user, path)
         path = headers["Link"].partition(">")[0].removeprefix("<")
     last = (datetime.fromisoformat(str(body[-1]["created_at"])), UUID(str(body[-1]["id"])))
-    query = TaskQuery(parse_list_query(f"limit={LIMIT}").parameters, last)
+    query = TaskQuery(parse_list_query(f"limit={LIMIT}").parameters, after=last)
     yield "middle page", Page(re.sub(r"limit=\d+", f"limit={LIMIT}", path), query)
 
 

@@ -39,8 +39,13 @@ from service.http.unsent import Unsent
 from service.lifecycle import Lifecycle, pool_options
 from service.rest.bodies import BODY_BYTES_MAX
 from service.settings import Settings
-from service.tasks.paging import Cursors
-from service.tasks.routes import TaskServices, tasks
+from service.tasks.changes import SyncTokens
+from service.tasks.cursors import Cursors
+from service.tasks.label_routes import labels
+from service.tasks.routes import tasks
+from service.tasks.services import TaskServices
+from service.tasks.sync_routes import sync
+from service.tasks.trash_routes import trash
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import make_tracer
 
@@ -85,7 +90,7 @@ def create_app(settings: Settings) -> App:
         observer,
         unsent,
         accounts,
-        TaskServices(pool, Cursors(settings.cursor_key)),
+        _tasks(settings, pool),
         Description(orjson.dumps(document())),
     )
     app: App = Sanic(
@@ -96,7 +101,7 @@ def create_app(settings: Settings) -> App:
         error_handler=ProblemHandler(observer),
         configure_logging=False,
     )
-    for blueprint in (sessions, account, well_known, tasks, docs):
+    for blueprint in (sessions, account, well_known, tasks, trash, labels, sync, docs):
         app.blueprint(blueprint)
     if settings.allowed_origins:
         app.on_response(Cors(settings.allowed_origins).add_headers)
@@ -147,6 +152,17 @@ def _accounts(settings: Settings, pool: Pool, metrics: Metrics, issuer_keys: Iss
         login_limit=Limit("login", settings.login_attempts_per_minute),
         login_address_limit=Limit("login-address", settings.failed_logins_per_address_per_minute),
         auth_failures=metrics.auth_failures,
+    )
+
+
+def _tasks(settings: Settings, pool: Pool) -> TaskServices:
+    retention_seconds = settings.trash_retention_seconds
+    return TaskServices(
+        pool=pool,
+        cursors=Cursors(settings.cursor_key),
+        sync_tokens=SyncTokens(settings.cursor_key, retention_seconds=retention_seconds),
+        tasks_max=settings.tasks_per_user_max,
+        retention_seconds=retention_seconds,
     )
 
 

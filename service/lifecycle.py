@@ -96,7 +96,7 @@ class Lifecycle:
             await self._read_schema(pool)
         self._background.start("event_loop_watch", partial(watch_event_loop, self._metrics))
         self._background.every("schema_watch", partial(self._read_schema, pool), seconds=SCHEMA_INTERVAL_SECONDS)
-        purge_regularly(pool, self._background)
+        purge_regularly(pool, self._background, trash_retention_seconds=self._settings.trash_retention_seconds)
         if self._issuer_keys is not None:
             self._background.start("issuer_keys", self._issuer_keys.run)
 

@@ -28,9 +28,12 @@ class Problem(Exception):
         self.detail = detail or self.title
         self.headers = dict(headers or {})
 
+    errors: Sequence[FieldError] = ()
+    """Which parts of the request were at fault; none when it is the whole."""
+
     def members(self) -> dict[str, object]:
         """Members beside the five of RFC 9457 and `code`."""
-        return {}
+        return {"errors": self.errors} if self.errors else {}
 
 
 class BadRequest(Problem):
@@ -108,6 +111,17 @@ class IdempotencyKeyReused(Problem):
     status, code, title = 422, "idempotency_key_reused", "This key was used for another request"
 
 
+class TooManyTasks(Problem):
+    status, code, title = 409, "too_many_tasks", "The account has as many tasks as it may have"
+
+    def __init__(self, tasks_max: int) -> None:
+        super().__init__(f"An account has at most {tasks_max} tasks, beside those in the trash")
+
+
+class SyncTokenExpired(Problem):
+    status, code, title = 410, "sync_token_expired", "This sync token is too old: start again without one"
+
+
 class PreconditionFailed(Problem):
     status, code, title = 412, "precondition_failed", "The state is not one that the request allows"
 
@@ -146,9 +160,6 @@ class Invalid(Problem):
     @classmethod
     def field(cls, pointer: str, message: str, code: str) -> "Invalid":
         return cls([{"pointer": pointer, "message": message, "code": code}])
-
-    def members(self) -> dict[str, object]:
-        return {"errors": self.errors}
 
 
 class TooManyRequests(Problem):

@@ -8,6 +8,7 @@ from service.accounts import store as accounts
 from service.background import Background
 from service.database.pool import Pool, Statement
 from service.rest import idempotency
+from service.tasks import trash
 from service.telemetry.metrics import BackgroundTask
 
 EXPIRED_INTERVAL_SECONDS = 300.0
@@ -21,7 +22,7 @@ EXPIRED: tuple[tuple[BackgroundTask, Statement], ...] = (
 ENDED_INTERVAL_SECONDS = 5.0
 """Where no account has ended, a round reads one page of an empty index."""
 
-OF_ACCOUNTS = ("tasks", "idempotency_keys", "refresh_tokens")
+OF_ACCOUNTS = ("tasks", "deleted_tasks", "idempotency_keys", "refresh_tokens")
 """Tables that may hold more of one account than a statement can delete; what else refers to it goes with its row."""
 
 JITTER = 0.5
@@ -29,9 +30,11 @@ PORTION = 1000
 PAUSE_SECONDS = 0.1
 
 
-def purge_regularly(pool: Pool, background: Background) -> None:
+def purge_regularly(pool: Pool, background: Background, *, trash_retention_seconds: float) -> None:
     for name, statement in EXPIRED:
         background.every(name, partial(_purge, pool, statement), seconds=EXPIRED_INTERVAL_SECONDS, jitter=JITTER)
+    forget = partial(_purge, pool, trash.PURGE, trash_retention_seconds)
+    background.every("trash_purge", forget, seconds=EXPIRED_INTERVAL_SECONDS, jitter=JITTER)
     background.every("account_purge", partial(_purge_accounts, pool), seconds=ENDED_INTERVAL_SECONDS, jitter=JITTER)
 
 

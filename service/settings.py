@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     jwt_issuer: str = "tasks-service"
     jwt_audience: str = "tasks-service"
     jwt_access_ttl_seconds: int = Field(900, ge=1, le=86_400)
+    tasks_per_user_max: int = Field(100_000, ge=1, le=100_000_000)
+    trash_retention_days: float = Field(30, gt=0, le=3650)
     jwt_refresh_ttl_seconds: int = Field(2_592_000, ge=1, le=31_536_000)
     jwt_refresh_leeway_seconds: int = Field(30, ge=0, le=3600)
     oidc_issuer: str | None = Field(None, max_length=ISSUER_MAX)
@@ -122,6 +124,10 @@ class Settings(BaseSettings):
     @property
     def database(self) -> DatabaseUrl:
         return parse_database_url(self.database_url.get_secret_value())
+
+    @property
+    def trash_retention_seconds(self) -> float:
+        return self.trash_retention_days * 24 * 3600
 
     @property
     def signing_keys(self) -> list[SigningKey]:

@@ -27,6 +27,11 @@ class User(Model):
     created_at = fields.DatetimeField(auto_now_add=True)
     # When it was deleted: from then on it is nobody's, and its rows are being removed.
     ended_at = fields.DatetimeField(null=True)
+    # Every change to the user's tasks moves it forward, in the same statement, and takes its `updated_at` from it. In
+    # no index, so that the row can be updated in its page.
+    tasks_clock = fields.DatetimeField(auto_now_add=True)
+    # How many tasks the user has; null until the migration has counted them
+    tasks_count = fields.IntField(null=True, default=0)
 
     class Meta:
         table = "users"

@@ -1,7 +1,8 @@
 """Request bodies: JSON into a schema, and every fault of it a clear answer."""
 
 import json
-from typing import TypeVar
+from functools import partial
+from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
@@ -29,6 +30,9 @@ class Body(BaseModel):
     """Strict: no field that is not named, no value turned into another type."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    tags: ClassVar[frozenset[str]] = frozenset()
+    """The values that pick a kind out of several: they stand in pydantic's locations, yet not in the body."""
 
 
 B = TypeVar("B", bound=Body)
@@ -58,10 +62,10 @@ def parse(schema: type[B], request: Request, accepted: tuple[str, ...] = ACCEPT_
     try:
         return schema.model_validate_json(request.body)
     except ValidationError as error:
-        raise invalid(error, request.body) from error
+        raise invalid(error, request.body, schema.tags) from error
 
 
-def invalid(error: ValidationError, body: bytes | None = None) -> Invalid | NotJson:
+def invalid(error: ValidationError, body: bytes | None = None, tags: frozenset[str] = frozenset()) -> Invalid | NotJson:
     """What is wrong with a body, or with the query's parameters (`body` is None)."""
     fault = None if body is None else _broken(body)
     if fault is not None:
@@ -69,7 +73,7 @@ def invalid(error: ValidationError, body: bytes | None = None) -> Invalid | NotJ
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     if faults[0]["type"] == "json_invalid":  # nested deeper than pydantic goes
         return NotJson()
-    where = _parameter if body is None else _pointer
+    where = _parameter if body is None else partial(_pointer, tags)
     return Invalid([_fault(where(tuple(f["loc"])), f["msg"], f["type"]) for f in faults])
 
 
@@ -77,8 +81,9 @@ def _parameter(location: tuple[int | str, ...]) -> str:
     return str(location[0]) if location else ""
 
 
-def _pointer(location: tuple[int | str, ...]) -> str:
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+def _pointer(tags: frozenset[str], location: tuple[int | str, ...]) -> str:
+    parts = [p for n, p in enumerate(location) if not (p in tags and n and isinstance(location[n - 1], int))]
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 def _fault(pointer: str, message: str, code: str) -> FieldError:

@@ -39,6 +39,10 @@ class Preconditions(NamedTuple):
     allowed: list[datetime] | None = None
     refused: list[datetime] | None = None
 
+    def allow(self, tag: str) -> bool:
+        time = _time_of(tag)
+        return (self.allowed is None or time in self.allowed) and (self.refused is None or time not in self.refused)
+
 
 ANY_STATE = Preconditions()
 
@@ -59,10 +63,14 @@ def is_conditional(headers: Header) -> bool:
 
 def _named_times(headers: Header, name: str) -> list[datetime] | None:
     """None for any (no header, or `*`). `If-Match` compares strongly, so that weak tags name nothing."""
-    field = _combined(headers, name)
+    return states_named(_combined(headers, name), weak=name != "if-match")
+
+
+def states_named(field: str | None, *, weak: bool = False) -> list[datetime] | None:
+    """The states that a list of tags names: None for any (no list, or `*`). Weak tags count only with `weak`."""
     if field is None or field.strip() == "*":
         return None
-    tags = [tag for weak, tag in _TAG.findall(field) if not weak or name != "if-match"]
+    tags = [tag for is_weak, tag in _TAG.findall(field) if weak or not is_weak]
     return [time for tag in tags if (time := _time_of(tag)) is not None]
 
 

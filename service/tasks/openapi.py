@@ -2,46 +2,97 @@
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from service import problems
 from service.description.openapi import Answer, Json, Operation
 from service.rest.bodies import ACCEPT_MERGE_PATCH
-from service.tasks.model import DESCRIPTION_MAX, TITLE_MAX
-from service.tasks.paging import LIMIT_MAX, ListParameters
+from service.tasks.batch import Batch
+from service.tasks.fields import DELETED_AT, FIELDS, object_schema
+from service.tasks.label_routes import LabelParameters
+from service.tasks.paging import ListParameters
+from service.tasks.parameters import LIMIT_MAX
 from service.tasks.schemas import NewTask, TaskPatch, TaskReplacement
+from service.tasks.sync_routes import ChangeParameters
+from service.tasks.trash_routes import TrashParameters
 
-MODELS = (NewTask, TaskReplacement, TaskPatch)
+MODELS = (NewTask, TaskReplacement, TaskPatch, Batch)
 
-_TIME = {"type": "string", "format": "date-time", "description": "RFC 3339 in UTC, with microseconds and Z"}
-_ID = {"type": "string", "format": "uuid"}
-_EXAMPLE = {
-    "id": "01a2058f-ec0a-775f-aa4b-d40693b8fe2a",
-    "user_id": "01a2058f-e8f5-76b7-8b6a-25e4f0baad3b",
-    "title": "buy milk",
-    "description": "two litres",
-    "completed": False,
-    "created_at": "2026-11-22T23:20:47.882517Z",
-    "updated_at": "2026-11-22T23:20:47.882517Z",
+_RESULT: Json = {
+    "type": "object",
+    "required": ["status"],
+    "additionalProperties": False,
+    "properties": {
+        "status": {"type": "integer", "enum": [200, 201, 204]},
+        "etag": {"type": "string", "description": "Of the task, unless it was deleted"},
+        "task": {"$ref": "#/components/schemas/Task"},
+    },
+}
+_DELETION: Json = {
+    "type": "object",
+    "required": ["type", "id", "deleted_at"],
+    "additionalProperties": False,
+    "properties": {
+        "type": {"const": "deleted"},
+        "id": {"type": "string", "format": "uuid"},
+        "deleted_at": {"type": "string", "format": "date-time"},
+    },
+}
+_TASK_CHANGE: Json = {
+    "type": "object",
+    "required": ["type", "task"],
+    "additionalProperties": False,
+    "properties": {"type": {"const": "task"}, "task": {"$ref": "#/components/schemas/Task"}},
 }
 SCHEMAS: Json = {
-    "Task": {
+    "LabelUse": {
         "type": "object",
-        "required": list(_EXAMPLE),
+        "required": ["name", "tasks"],
+        "additionalProperties": False,
+        "properties": {"name": {"type": "string"}, "tasks": {"type": "integer", "minimum": 1}},
+    },
+    "Task": object_schema(),
+    "DeletedTask": object_schema((*FIELDS, DELETED_AT)),
+    "BatchResults": {
+        "type": "object",
+        "required": ["results"],
+        "additionalProperties": False,
+        "properties": {"results": {"type": "array", "items": _RESULT, "description": "In the operations' order"}},
+    },
+    "TaskChange": _TASK_CHANGE,
+    "TaskDeletion": _DELETION,
+    "Changes": {
+        "type": "object",
+        "required": ["changes", "next", "more"],
         "additionalProperties": False,
         "properties": {
-            "id": _ID,
-            "user_id": _ID,
-            "title": {"type": "string", "minLength": 1, "maxLength": TITLE_MAX},
-            "description": {"type": ["string", "null"], "maxLength": DESCRIPTION_MAX},
-            "completed": {"type": "boolean"},
-            "created_at": _TIME,
-            "updated_at": {**_TIME, "description": "Rises with every change of the task"},
+            "changes": {
+                "type": "array",
+                "items": {
+                    "oneOf": [
+                        {"$ref": "#/components/schemas/TaskChange"},
+                        {"$ref": "#/components/schemas/TaskDeletion"},
+                    ],
+                    "discriminator": {
+                        "propertyName": "type",
+                        "mapping": {
+                            "task": "#/components/schemas/TaskChange",
+                            "deleted": "#/components/schemas/TaskDeletion",
+                        },
+                    },
+                },
+            },
+            "next": {"type": "string", "description": "The token to ask with next"},
+            "more": {"type": "boolean", "description": "Whether there are more changes already"},
         },
-        "example": _EXAMPLE,
-    }
+    },
 }
+_EXAMPLE = SCHEMAS["Task"]["example"]
 
 _TASKS = "/api/{user_id}/tasks"
 _TASK = "/api/{user_id}/tasks/{task_id}"
+_TRASH = "/api/{user_id}/trash"
+_TRASHED = "/api/{user_id}/trash/{task_id}"
 _READ = ("ETag", "Cache-Control", "Vary")
 _CHANGED = ("ETag", "Content-Location")
 _WRITE_ONCE = (*_CHANGED, "Idempotency-Replayed")
@@ -65,11 +116,11 @@ _LINKS = {
 }
 
 
-def _query_parameters() -> list[Json]:
-    """The list's parameters, from the model that parses them."""
-    schema = ListParameters.model_json_schema()
+def _parameters(model: type[BaseModel]) -> list[Json]:
+    """A query string's parameters, from the model that parses them."""
+    schema = model.model_json_schema()
     return [
-        {"name": name, "in": "query", "description": _QUERY[name], "schema": _plain(found)}
+        {"name": name, "in": "query", "description": _QUERY[name], "schema": _plain(found), **_STYLES.get(name, {})}
         for name, found in schema["properties"].items()
     ]
 
@@ -77,20 +128,28 @@ def _query_parameters() -> list[Json]:
 def _plain(schema: Json) -> Json:
     """Without the null that stands for "not given": a query string has no null."""
     if "anyOf" in schema:
-        schema = next(kind for kind in schema["anyOf"] if kind.get("type") != "null")
+        kinds = [kind for kind in schema["anyOf"] if kind.get("type") != "null"]
+        schema = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
     return {key: value for key, value in schema.items() if key != "title"}
 
 
+_STYLES: dict[str, Json] = {"priority": {"style": "form", "explode": False}}
 _QUERY = {
-    "limit": "Tasks on a page, at the most: it also ends at 1 MiB, and `Link` goes on",
+    "since": "A token from `next`; opaque, and only for the same user",
+    "limit": "How many on a page, at the most: it also ends at 1 MiB",
     "cursor": "Where the page starts; opaque, from the `Link` header, and only for the same user, sort and filters",
-    "sort": "Order; `-` means descending. Ties are ordered by id, in the same direction",
+    "sort": "Order; `-` means descending. Ties are ordered by id, in the same direction. In both directions of `due`, "
+    "tasks without a day or a moment come last; a day counts as its end in UTC",
     "completed": "Only tasks that are, or are not, completed",
     "q": "Only tasks whose title or description contains this, in any case",
     "created_from": "Only tasks created then or later",
     "created_to": "Only tasks created then or earlier",
     "updated_from": "Only tasks changed then or later",
     "updated_to": "Only tasks changed then or earlier",
+    "due_from": "Only tasks due on this day, or at this moment, or later; days are those of UTC",
+    "due_to": "Only tasks due on this day, or at this moment, or earlier; days are those of UTC",
+    "priority": "Only tasks of this priority, or of one of several with commas between",
+    "label": "Only tasks that carry this label; given up to five times, all of them",
 }
 
 
@@ -112,15 +171,16 @@ OPERATIONS = (
         body_example={"title": "buy milk", "description": "two litres"},
         parameters=(*_CONDITIONS, "Idempotency-Key"),
         answers=(_task(201, "The new task", ("Location", "ETag", "Idempotency-Replayed")),),
-        problems=(*_OWN, *_KEY_PROBLEMS),
+        problems=(*_OWN, problems.TooManyTasks, *_KEY_PROBLEMS),
     ),
     _operation(
         "get",
         _TASKS,
         "list_tasks",
         "List tasks",
-        description="Newest first unless `sort` says otherwise. Follow `Link` to the next page.",
-        parameters=(*_query_parameters(), "Prefer", *_CONDITIONS),
+        description="Newest first unless `sort` says otherwise. Follow `Link` to the next page. With `If-None-Match`, "
+        "an unchanged list costs next to nothing.",
+        parameters=(*_parameters(ListParameters), "Prefer", *_CONDITIONS),
         answers=(
             Answer(
                 200,
@@ -129,7 +189,7 @@ OPERATIONS = (
                 (*_READ, "Link", "X-Total-Count", "Preference-Applied"),
                 example=[_EXAMPLE],
             ),
-            Answer(304, "The page has not changed", headers=(*_READ, "Link", "X-Total-Count", "Preference-Applied")),
+            Answer(304, "The page has not changed", headers=_READ),
         ),
         problems=_OWN,
     ),
@@ -149,8 +209,8 @@ OPERATIONS = (
         "put",
         _TASK,
         "replace_task",
-        "Replace a task's title and description",
-        description="A description left out stays, null clears it; `completed` stays.",
+        "Replace a task's title and what else is given",
+        description="What is left out stays, null clears what can be null; `completed` stays.",
         body=TaskReplacement,
         body_example={"title": "buy bread"},
         parameters=_CONDITIONS,
@@ -183,9 +243,99 @@ OPERATIONS = (
         "delete",
         _TASK,
         "delete_task",
-        "Delete a task",
+        "Delete a task: it goes to the trash",
         parameters=_CONDITIONS,
-        answers=(Answer(204, "The task is gone"),),
+        answers=(Answer(204, "The task is in the trash"),),
         problems=_ONE,
+    ),
+    _operation(
+        "post",
+        f"{_TASKS}/batch",
+        "run_batch",
+        "Change several tasks at once, all or nothing",
+        description="The operations run in their order, in one transaction. The first that fails decides the answer: "
+        "its status, and `errors[].pointer` names it. A body may have 1 MiB.",
+        body=Batch,
+        body_example={
+            "operations": [
+                {"op": "create", "task": {"title": "buy milk"}},
+                {"op": "complete", "id": "01a2058f-ec0a-775f-aa4b-d40693b8fe2a"},
+            ]
+        },
+        parameters=("Idempotency-Key",),
+        answers=(Answer(200, "All operations have been done", "BatchResults", ("Idempotency-Replayed",)),),
+        problems=(*_ONE, problems.TooManyTasks, *_KEY_PROBLEMS),
+    ),
+    _operation(
+        "get",
+        f"{_TASKS}/changes",
+        "list_changes",
+        "List what has changed since a token",
+        description="Without `since`: all tasks, which is the first sync. Each task appears once, in its latest state, "
+        "in the order of the changes.",
+        parameters=(*_parameters(ChangeParameters),),
+        answers=(Answer(200, "Changes, and the token for the next time", "Changes", ("Cache-Control",)),),
+        problems=(*_OWN, problems.SyncTokenExpired),
+    ),
+    _operation(
+        "get",
+        _TRASH,
+        "list_trash",
+        "List deleted tasks, last deleted first",
+        parameters=(*_parameters(TrashParameters), *_CONDITIONS),
+        answers=(
+            Answer(
+                200,
+                "A page of deleted tasks",
+                {"type": "array", "items": {"$ref": "#/components/schemas/DeletedTask"}, "maxItems": LIMIT_MAX},
+                (*_READ, "Link"),
+            ),
+            Answer(304, "The page has not changed", headers=_READ),
+        ),
+        problems=_OWN,
+    ),
+    _operation(
+        "post",
+        f"{_TRASHED}/restore",
+        "restore_task",
+        "Restore a deleted task",
+        parameters=(*_CONDITIONS, "Idempotency-Key"),
+        answers=(_task(200, "The task, in the list again as it was", _WRITE_ONCE),),
+        problems=(*_ONE, problems.TooManyTasks, *_KEY_PROBLEMS),
+    ),
+    _operation(
+        "delete",
+        _TRASHED,
+        "erase_task",
+        "Erase a deleted task",
+        description="Its content is gone from the database; what remains is that a task of this id was deleted.",
+        answers=(Answer(204, "The content is gone"),),
+        problems=_ONE,
+    ),
+    _operation(
+        "delete",
+        _TRASH,
+        "empty_trash",
+        "Erase all deleted tasks",
+        answers=(Answer(204, "The contents are gone"),),
+        problems=(problems.Forbidden,),
+    ),
+    _operation(
+        "get",
+        "/api/{user_id}/labels",
+        "list_labels",
+        "List the labels in use",
+        description="By name, with how many tasks carry each. Follow `Link` to the next page; one has 5,000.",
+        parameters=(*_parameters(LabelParameters), "If-None-Match"),
+        answers=(
+            Answer(
+                200,
+                "A page of labels",
+                {"type": "array", "items": {"$ref": "#/components/schemas/LabelUse"}, "maxItems": 5000},
+                ("ETag", "Link", "Cache-Control"),
+            ),
+            Answer(304, "The page has not changed", headers=("ETag", "Cache-Control")),
+        ),
+        problems=_OWN,
     ),
 )

@@ -1,41 +1,26 @@
 """The task routes: parse, call, render."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from urllib.parse import urlencode
 
 from sanic import Blueprint, HTTPResponse
 
 from service.accounts.principal import owner_of_path, principal_of
-from service.database.pool import Executor, Pool
+from service.database.pool import Executor
 from service.http.requests import Request
 from service.http.responses import OWN, READ, json_bytes, no_content, unchanged
 from service.rest.bodies import ACCEPT_MERGE_PATCH, parse
-from service.rest.conditional import body_tag, check, conditional_json, is_conditional, not_modified, preconditions
-from service.rest.idempotency import idempotent
+from service.rest.conditional import check, is_conditional, not_modified, preconditions
+from service.tasks.batch import BATCH_BYTES_MAX, Batch, BatchStore
 from service.tasks.pages import fitting
-from service.tasks.paging import Cursors, parse_list_query
-from service.tasks.schemas import NewTask, Task, TaskPatch, TaskReplacement, json_array, parse_task_id
-from service.tasks.store import TaskStore
+from service.tasks.paging import TaskQuery, parse_list_query
+from service.tasks.schemas import NewTask, TaskPatch, TaskReplacement, parse_task_id
+from service.tasks.services import once, services_of, task_store, trash_store
+from service.tasks.store import Task
 
 tasks = Blueprint("tasks", url_prefix="/api/<user_id:str>/tasks")
 tasks.on_request(owner_of_path)
-
-
-@dataclass(frozen=True, slots=True)
-class TaskServices:
-    """What the task routes work with."""
-
-    pool: Pool
-    cursors: Cursors
-
-
-def _store(request: Request, executor: Executor | None = None) -> TaskStore:
-    return TaskStore(executor or request.services[TaskServices].pool, principal_of(request).user_id)
-
-
-async def _idempotent(request: Request, work: Callable[[Executor], Awaitable[HTTPResponse]]) -> HTTPResponse:
-    return await idempotent(request, request.services[TaskServices].pool, principal_of(request).user_id, work)
 
 
 @tasks.post("")
@@ -44,96 +29,121 @@ async def create_task(request: Request, user_id: str) -> HTTPResponse:
     body = parse(NewTask, request)
 
     async def create(executor: Executor) -> HTTPResponse:
+        store = task_store(request, executor)
         if is_conditional(request.headers):
-            check(request.headers, body_tag((await _page(request, executor))[0]))
-        task = await _store(request, executor).create(body)
-        return _answer(task, status=201, headers={"Location": _path(request, task)})
+            check(request.headers, _tag(request, parse_list_query(""), await store.clock()))
+        task = await store.create(body.given())
+        return answer(task, status=201, headers={"Location": _path(request, task)})
 
-    return await _idempotent(request, create)
+    return await once(request, create)
 
 
 @tasks.route("", methods=READ)
 async def list_tasks(request: Request, user_id: str) -> HTTPResponse:
     """List tasks"""
-    return conditional_json(request, *await _page(request))
-
-
-async def _page(request: Request, executor: Executor | None = None) -> tuple[bytes, dict[str, str]]:
-    """The page that the request's query asks for, and its headers."""
-    principal = principal_of(request)
-    cursors = request.services[TaskServices].cursors
-    query = cursors.resume(parse_list_query(request.query_string), principal.user_id)
-    store = _store(request, executor)
-    found = await store.page(query)
-    page = fitting(found, query.limit)
+    principal, cursors = principal_of(request), services_of(request).cursors
+    query = parse_list_query(request.query_string).behind(cursors, principal.user_id)
+    store = task_store(request)
     headers = dict(OWN)
-    if len(page) < len(found):
-        headers["Link"] = cursors.link(query, principal.user_id, f"/api/{principal.path_id}/tasks", page[-1])
+    if is_conditional(request.headers):
+        headers["ETag"] = _tag(request, query, await store.clock())
+        if not_modified(request.headers, headers["ETag"]):
+            return unchanged(headers)
+    page = await store.page(query)
+    headers["ETag"] = _tag(request, query, page.clock)
+    shown = fitting(page.documents, query.limit)
+    if len(shown) < len(page.documents):
+        following = query.next_page(cursors, principal.user_id, shown[-1])
+        headers["Link"] = next_link(f"/api/{principal.path_id}/tasks", following)
     if _wants_count(request):
-        headers["X-Total-Count"] = str(await store.count(query))
+        headers["X-Total-Count"] = str(page.total if query.unfiltered else await store.count(query))
         headers["Preference-Applied"] = "count=exact"
-    return json_array(page), headers
+    return json_bytes(json_array(shown), headers=headers)
 
 
 @tasks.route("/<task_id:str>", methods=READ)
 async def get_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
     """Read a task"""
-    task = await _store(request).get(parse_task_id(task_id))
+    task = await task_store(request).get(parse_task_id(task_id))
     if not_modified(request.headers, task.tag):
         return unchanged({"ETag": task.tag, **OWN})
-    return _answer(task, headers=OWN)
+    return answer(task, headers=OWN)
 
 
 @tasks.put("/<task_id:str>")
 async def replace_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
-    """Replace a task's title and description"""
-    task = await _store(request).replace(
-        parse_task_id(task_id), parse(TaskReplacement, request), preconditions(request.headers)
-    )
-    return _changed(request, task)
+    """Replace a task's title and what else is given"""
+    number, body = parse_task_id(task_id), parse(TaskReplacement, request)
+    return changed(request, await task_store(request).change(number, body.given(), preconditions(request.headers)))
 
 
 @tasks.patch("/<task_id:str>")
 async def patch_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
     """Change some fields of a task"""
     number, body = parse_task_id(task_id), parse(TaskPatch, request, ACCEPT_MERGE_PATCH)
-    conditions = preconditions(request.headers)
+    states = preconditions(request.headers)
 
     async def patch(executor: Executor) -> HTTPResponse:
-        return _changed(request, await _store(request, executor).patch(number, body, conditions))
+        return changed(request, await task_store(request, executor).change(number, body.given(), states))
 
-    return await _idempotent(request, patch)
+    return await once(request, patch)
 
 
 @tasks.patch("/<task_id:str>/complete")
 async def toggle_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
     """Toggle whether a task is completed"""
-    number, conditions = parse_task_id(task_id), preconditions(request.headers)
+    number, states = parse_task_id(task_id), preconditions(request.headers)
 
     async def toggle(executor: Executor) -> HTTPResponse:
-        return _changed(request, await _store(request, executor).toggle(number, conditions))
+        return changed(request, await task_store(request, executor).toggle(number, states))
 
-    return await _idempotent(request, toggle)
+    return await once(request, toggle)
 
 
 @tasks.delete("/<task_id:str>")
 async def delete_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
-    """Delete a task"""
-    await _store(request).delete(parse_task_id(task_id), preconditions(request.headers))
+    """Delete a task: it goes to the trash"""
+    await task_store(request).delete(parse_task_id(task_id), preconditions(request.headers))
     return no_content()
+
+
+@tasks.post("/batch", ctx_body_bytes_max=BATCH_BYTES_MAX)
+async def run_batch(request: Request, user_id: str) -> HTTPResponse:
+    """Change several tasks at once, all or nothing"""
+    batch = parse(Batch, request)
+
+    async def run(executor: Executor) -> HTTPResponse:
+        async with executor.transaction() as transaction:
+            store = BatchStore(task_store(request, transaction), trash_store(request, transaction))
+            return json_bytes(await store.run(batch))
+
+    return await once(request, run)
+
+
+def answer(task: Task, *, status: int = 200, headers: Mapping[str, str] = MappingProxyType({})) -> HTTPResponse:
+    return json_bytes(task.document, status=status, headers={"ETag": task.tag, **headers})
+
+
+def changed(request: Request, task: Task) -> HTTPResponse:
+    """The task as it is now. `Content-Location` says that the tag is this content's, not that of what was sent."""
+    return answer(task, headers={"Content-Location": _path(request, task)})
+
+
+def json_array(documents: Iterable[bytes]) -> bytes:
+    return b"[%b]" % b",".join(documents)
+
+
+def next_link(path: str, parameters: Iterable[tuple[str, str]]) -> str:
+    return f'<{path}?{urlencode(tuple(parameters))}>; rel="next"'
 
 
 def _path(request: Request, task: Task) -> str:
     return f"/api/{principal_of(request).path_id}/tasks/{task.id}"
 
 
-def _changed(request: Request, task: Task) -> HTTPResponse:
-    """The task as it is now. `Content-Location` says that the tag is this content's, not that of what was sent."""
-    return _answer(task, headers={"Content-Location": _path(request, task)})
-
-
-def _answer(task: Task, *, status: int = 200, headers: Mapping[str, str] = MappingProxyType({})) -> HTTPResponse:
-    return json_bytes(task.document, status=status, headers={"ETag": task.tag, **headers})
+def _tag(request: Request, query: TaskQuery, clock: int) -> str:
+    """Of a page: nothing but the clock, the query and what it is asked for beside it decides what stands there."""
+    return f'"{clock:x}-{query.digest}{"n" if _wants_count(request) else ""}"'
 
 
 def _wants_count(request: Request) -> bool:

@@ -1,93 +1,142 @@
 """The statements behind the task routes: one each, on a prepared plan, always within one user."""
 
+from collections.abc import Mapping
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
 
 from service.database.pool import Executor, Statement
 from service.identifiers import uuid7
-from service.problems import PreconditionFailed, TaskNotFound, Unauthorized
-from service.rest.conditional import Preconditions, task_tag
+from service.problems import DatabaseBusy, PreconditionFailed, TaskNotFound, TooManyTasks, Unauthorized
+from service.rest.conditional import ANY_STATE, Preconditions, task_tag
+from service.tasks.clock import ADVANCE_FOR_NEW, LOCK, advance
+from service.tasks.fields import COLUMNS, SETTABLE, document
 from service.tasks.paging import TaskQuery
-from service.tasks.schemas import DOCUMENT, NewTask, Task, TaskPatch, TaskReplacement
+
+TRIES = 3
+"""A statement sees what was committed when it began: what came while it waited for a lock takes another one."""
+
+
+class Task(NamedTuple):
+    """A task as it is sent: its document, and the `ETag` of this state of it."""
+
+    id: UUID
+    document: bytes
+    tag: str
+
+
+class Page(NamedTuple):
+    """`documents` has one more than the query's limit when there is a next page. `clock` is in microseconds."""
+
+    documents: list[bytes]
+    clock: int
+    total: int
+    """How many tasks the user has, whatever the query's filters are."""
+
 
 # The time as seconds since the epoch: asyncpg takes ten times as long to make a datetime of a timestamptz.
-FIELDS = f"{DOCUMENT} AS document, date_part('epoch', updated_at) AS updated_at"
+_ANSWER = f"{document()} AS document, date_part('epoch', updated_at) AS updated_at"
 
-# Strictly later than before, even when two changes share a microsecond or the clock went back.
-_NEXT = "GREATEST(clock_timestamp(), updated_at + interval '1 microsecond')"
-
-# The account may have ended while its rows are still being removed.
-_LIVES = "EXISTS (SELECT FROM users WHERE id = $2 AND ended_at IS NULL)"
-
-# $1 id, $2 user, $3 the states that are allowed, $4 those that are not; NULL for no condition
+# $1 id, $2 user, $3 the states that the request allows, $4 those that it refuses, NULL for no condition
 _MINE = (
-    "id = $1 AND user_id = $2 AND ($3::timestamptz[] IS NULL OR updated_at = ANY ($3))"
-    f" AND ($4::timestamptz[] IS NULL OR updated_at <> ALL ($4)) AND {_LIVES}"
+    "tasks.id = $1 AND user_id = $2 AND ($3::timestamptz[] IS NULL OR updated_at = ANY ($3))"
+    " AND ($4::timestamptz[] IS NULL OR updated_at <> ALL ($4))"
 )
+_ONE = "id = $1 AND user_id = $2 AND EXISTS (SELECT FROM users WHERE id = $2 AND ended_at IS NULL)"
 
+
+def _change(operation: str, assignments: str) -> Statement:
+    return Statement(
+        operation,
+        f"WITH {LOCK}, task AS (UPDATE tasks SET {assignments}, updated_at = head.now, clocked = NOT clocked"  # noqa: S608  fixed text
+        f" FROM head WHERE {_MINE} RETURNING {_ANSWER}), {advance('task')} SELECT document, updated_at FROM task",
+    )
+
+
+def _completed_at(completed: str) -> str:
+    return (
+        f"completed_at = CASE WHEN NOT {completed} THEN NULL WHEN completed THEN coalesce(completed_at, head.now)"
+        " ELSE head.now END"
+    )
+
+
+def _assignments() -> str:
+    """$5 has a bit for each settable field that is given, in their order; their values follow."""
+    given = {field.name: f"$5::int & {1 << bit} <> 0" for bit, field in enumerate(SETTABLE)}
+    values = {field.name: f"${number}::{field.set_as}" for number, field in enumerate(SETTABLE, start=6)}
+    new = {name: f"CASE WHEN {given[name]} THEN {values[name]} ELSE {name} END" for name in given}
+    return ", ".join([*(f"{name} = {value}" for name, value in new.items()), _completed_at(f"({new['completed']})")])
+
+
+_NEW = [field for field in SETTABLE if field.name != "completed"]
+_NEW_VALUES = ", ".join(f"coalesce(${n}::{f.set_as}, {f.default})" for n, f in enumerate(_NEW, start=4))
 INSERT = Statement(
     "task_insert",
-    f"INSERT INTO tasks (id, user_id, title, description) SELECT $1, $2, $3, $4 WHERE {_LIVES} RETURNING {FIELDS}",
+    f"WITH {ADVANCE_FOR_NEW} INSERT INTO tasks"  # noqa: S608  fixed text
+    f" (id, user_id, created_at, updated_at, clocked, {', '.join(field.name for field in _NEW)})"
+    f" SELECT $1, $2, now, now, true, {_NEW_VALUES} FROM head"
+    f" RETURNING {_ANSWER}",
 )
-SELECT = Statement(
-    "task_select",
-    f"SELECT {FIELDS} FROM tasks WHERE id = $1 AND user_id = $2 AND {_LIVES}",  # noqa: S608
+_ROOM = Statement("task_room", "SELECT tasks_count FROM users WHERE id = $1 AND ended_at IS NULL", reads=True)
+SELECT = Statement("task_select", f"SELECT {_ANSWER} FROM tasks WHERE {_ONE}", reads=True)  # noqa: S608  fixed text
+CHANGE = _change("task_change", _assignments())
+TOGGLE = _change("task_toggle", f"completed = NOT completed, {_completed_at('(NOT completed)')}")
+DELETE = Statement(
+    "task_delete",
+    f"WITH {LOCK}, task AS (DELETE FROM tasks USING head WHERE {_MINE} RETURNING tasks.*, head.now),"  # noqa: S608  fixed text
+    f" {advance('task', count=-1)} INSERT INTO deleted_tasks (deleted_at, {', '.join(COLUMNS)})"
+    f" SELECT now, {', '.join(COLUMNS)} FROM task RETURNING id",
+)
+CLOCK = Statement(
+    "task_clock",
+    "SELECT date_part('epoch', tasks_clock) FROM users WHERE id = $1 AND ended_at IS NULL",
     reads=True,
 )
-REPLACE = Statement(
-    "task_replace",
-    f"UPDATE tasks SET title = $5, description = CASE WHEN $6 THEN $7 ELSE description END, updated_at = {_NEXT}"  # noqa: S608
-    f" WHERE {_MINE} RETURNING {FIELDS}",
-)
-PATCH = Statement(
-    "task_patch",
-    "UPDATE tasks SET title = COALESCE($5, title), description = CASE WHEN $6 THEN $7 ELSE description END,"  # noqa: S608
-    f" completed = COALESCE($8, completed), updated_at = {_NEXT} WHERE {_MINE} RETURNING {FIELDS}",
-)
-TOGGLE = Statement(
-    "task_toggle",
-    f"UPDATE tasks SET completed = NOT completed, updated_at = {_NEXT} WHERE {_MINE} RETURNING {FIELDS}",  # noqa: S608
-)
-DELETE = Statement("task_delete", f"DELETE FROM tasks WHERE {_MINE} RETURNING id")  # noqa: S608
+LOCK_USER = Statement("task_lock_user", "SELECT FROM users WHERE id = $1 AND ended_at IS NULL FOR NO KEY UPDATE")
 
 
 class TaskStore:
     """The tasks of one user. There is no way to ask it for anybody else's."""
 
-    __slots__ = ("_db", "_user_id")
+    __slots__ = ("_db", "_tasks_max", "_user_id")
 
-    def __init__(self, db: Executor, user_id: UUID) -> None:
+    def __init__(self, db: Executor, user_id: UUID, *, tasks_max: int) -> None:
+        """`tasks_max` is how many tasks the user may have."""
         self._db = db
         self._user_id = user_id
+        self._tasks_max = tasks_max
 
-    async def create(self, task: NewTask) -> Task:
-        """Raises Unauthorized when the account is gone."""
+    async def create(self, values: Mapping[str, object]) -> Task:
+        """`values` by field; what is left out is null. Raises Unauthorized or TooManyTasks."""
         task_id = uuid7()
-        try:
-            row = await self._db.fetchrow(INSERT, task_id, self._user_id, task.title, task.description)
-        except asyncpg.ForeignKeyViolationError as error:
-            raise Unauthorized from error
+        new = (values.get(field.name) for field in _NEW)
+        row = await self._db.fetchrow(INSERT, task_id, self._user_id, self._tasks_max, *new)
         if row is None:
-            raise Unauthorized
-        return _task(task_id, row)
+            raise await self._why_not()
+        return task_of(task_id, row)
 
     async def get(self, task_id: UUID) -> Task:
         """Raises TaskNotFound, as do all methods that take an id."""
         row = await self._db.fetchrow(SELECT, task_id, self._user_id)
         if row is None:
             raise TaskNotFound
-        return _task(task_id, row)
+        return task_of(task_id, row)
 
-    async def page(self, query: TaskQuery) -> list[bytes]:
-        """The documents of the page's tasks, and at least one more when there is a next page.
+    async def clock(self) -> int:
+        """The user's clock, in microseconds since the epoch. Raises Unauthorized when the account is gone."""
+        row = await self._db.fetchrow(CLOCK, self._user_id)
+        if row is None:
+            raise Unauthorized
+        return microseconds(row[0])
 
-        Raises Unauthorized when the account is gone.
-        """
+    async def page(self, query: TaskQuery) -> Page:
+        """Raises Unauthorized when the account is gone."""
         rows = await self._db.fetch(query.statement, *query.arguments(self._user_id))
         if not rows:
             raise Unauthorized
-        return [row[0] for row in rows if row[0] is not None]
+        documents = [row[0] for row in rows if row[0] is not None]
+        return Page(documents, microseconds(rows[0][1]), rows[0][2])
 
     async def count(self, query: TaskQuery) -> int:
         """How many tasks match the query's filters, on all pages together."""
@@ -95,42 +144,52 @@ class TaskStore:
         row = await self._db.fetchrow(statement, *arguments)
         return 0 if row is None else int(row[0])
 
-    # Raise PreconditionFailed when the task is in a state that the conditions exclude.
+    async def lock(self) -> None:
+        """Within a transaction: nobody else changes the user's tasks until it ends. Raises Unauthorized."""
+        if await self._db.fetchrow(LOCK_USER, self._user_id) is None:
+            raise Unauthorized
 
-    async def replace(self, task_id: UUID, task: TaskReplacement, conditions: Preconditions) -> Task:
-        described = "description" in task.model_fields_set
-        row = await self._write(REPLACE, task_id, conditions, task.title, described, task.description)
-        return _task(task_id, row)
+    # Raise PreconditionFailed when the task is in none of the states that the request allows.
 
-    async def patch(self, task_id: UUID, patch: TaskPatch, conditions: Preconditions) -> Task:
-        given = patch.model_fields_set
-        row = await self._write(
-            PATCH,
-            task_id,
-            conditions,
-            patch.title if "title" in given else None,
-            "description" in given,
-            patch.description,
-            patch.completed if "completed" in given else None,
-        )
-        return _task(task_id, row)
+    async def change(self, task_id: UUID, values: Mapping[str, object], states: Preconditions = ANY_STATE) -> Task:
+        """`values` by field; what is left out stays."""
+        mask = sum(1 << bit for bit, field in enumerate(SETTABLE) if field.name in values)
+        return await self._write(CHANGE, task_id, states, mask, *(values.get(field.name) for field in SETTABLE))
 
-    async def toggle(self, task_id: UUID, conditions: Preconditions) -> Task:
-        return _task(task_id, await self._write(TOGGLE, task_id, conditions))
+    async def toggle(self, task_id: UUID, states: Preconditions = ANY_STATE) -> Task:
+        return await self._write(TOGGLE, task_id, states)
 
-    async def delete(self, task_id: UUID, conditions: Preconditions) -> None:
-        await self._write(DELETE, task_id, conditions)
+    async def delete(self, task_id: UUID, states: Preconditions = ANY_STATE) -> None:
+        """Into the trash."""
+        await self._run(DELETE, task_id, states)
 
-    async def _write(
-        self, statement: Statement, task_id: UUID, conditions: Preconditions, *values: object
-    ) -> asyncpg.Record:
-        row = await self._db.fetchrow(statement, task_id, self._user_id, *conditions, *values)
-        if row is not None:
-            return row
-        current = await self.get(task_id)
-        raise PreconditionFailed(headers={"ETag": current.tag})
+    async def _write(self, statement: Statement, task_id: UUID, states: Preconditions, *values: object) -> Task:
+        return task_of(task_id, await self._run(statement, task_id, states, *values))
+
+    async def _run(self, statement: Statement, task_id: UUID, states: Preconditions, *values: object) -> asyncpg.Record:
+        """Again when the task came back, or into an allowed state, while the statement waited for the user's row.
+
+        Raises DatabaseBusy when that happened each time.
+        """
+        for _ in range(TRIES):
+            row = await self._db.fetchrow(statement, task_id, self._user_id, *states, *values)
+            if row is not None:
+                return row
+            current = await self.get(task_id)
+            if not states.allow(current.tag):
+                raise PreconditionFailed(headers={"ETag": current.tag})
+        raise DatabaseBusy
+
+    async def _why_not(self) -> Unauthorized | TooManyTasks:
+        gone = await self._db.fetchrow(_ROOM, self._user_id) is None
+        return Unauthorized() if gone else TooManyTasks(self._tasks_max)
 
 
-def _task(task_id: UUID, row: asyncpg.Record) -> Task:
+def task_of(task_id: UUID, row: asyncpg.Record) -> Task:
     document, updated_at = row
     return Task(task_id, document, task_tag(updated_at))
+
+
+def microseconds(epoch_seconds: float) -> int:
+    """Exact until the year 2242."""
+    return round(epoch_seconds * 1_000_000)

@@ -41,6 +41,7 @@ BackgroundTask = Literal[
     "rate_limit_purge",
     "schema_watch",
     "session_purge",
+    "trash_purge",
 ]
 """All that runs beside the requests: a closed set, since it is a label."""
 

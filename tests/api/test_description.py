@@ -15,7 +15,7 @@ from service.description.openapi import HEADERS
 from service.http.cors import REQUEST_HEADERS, RESPONSE_HEADERS
 from service.problems import Problem
 from service.tasks.model import DESCRIPTION_MAX, TITLE_MAX
-from service.tasks.paging import LIMIT_MAX
+from service.tasks.parameters import LIMIT_MAX
 from tests.support.database import ROOT
 from tests.support.problems import codes
 from tests.support.users import User

@@ -15,18 +15,49 @@ from tests.support.users import User, client
 UNKNOWN = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 ON_A_TASK: list[tuple[str, str, Any]] = [
-    ("GET", "", None),
-    ("HEAD", "", None),
-    ("PUT", "", {"title": "stolen"}),
-    ("PATCH", "", {"title": "stolen", "completed": True}),
-    ("PATCH", "/complete", None),
-    ("DELETE", "", None),
+    ("GET", "/tasks/{task_id}", None),
+    ("HEAD", "/tasks/{task_id}", None),
+    ("PUT", "/tasks/{task_id}", {"title": "stolen"}),
+    ("PATCH", "/tasks/{task_id}", {"title": "stolen", "completed": True}),
+    ("PATCH", "/tasks/{task_id}/complete", None),
+    ("DELETE", "/tasks/{task_id}", None),
+    ("POST", "/trash/{task_id}/restore", None),
+    ("DELETE", "/trash/{task_id}", None),
 ]
-ON_A_LIST: list[tuple[str, str, Any]] = [("GET", "", None), ("HEAD", "", None), ("POST", "", {"title": "planted"})]
+ON_A_LIST: list[tuple[str, str, Any]] = [
+    ("GET", "/tasks", None),
+    ("HEAD", "/tasks", None),
+    ("POST", "/tasks", {"title": "planted"}),
+    ("POST", "/tasks/batch", {"operations": [{"op": "create", "task": {"title": "planted"}}]}),
+    ("GET", "/tasks/changes", None),
+    ("GET", "/trash", None),
+    ("GET", "/labels", None),
+    ("DELETE", "/trash", None),
+]
+BATCHES: list[dict[str, Any]] = [
+    {"op": "patch", "task": {"title": "stolen"}},
+    {"op": "complete"},
+    {"op": "reopen"},
+    {"op": "delete"},
+    {"op": "restore"},
+]
 
 
 def rows_of(database: Database, user: User) -> list[tuple[object, ...]]:
-    return [tuple(row) for row in database.query("SELECT * FROM tasks WHERE user_id = $1 ORDER BY id", UUID(user.id))]
+    """Everything that the user has, the clock among it."""
+    found: list[tuple[object, ...]] = []
+    for table, key in (("tasks", "user_id"), ("deleted_tasks", "user_id"), ("users", "id")):
+        rows = database.query(f"SELECT * FROM {table} WHERE {key} = $1 ORDER BY id", UUID(user.id))
+        found += [tuple(row) for row in rows]
+    return found
+
+
+def secret_of(owner: User, path: str) -> dict[str, Any]:
+    """A task where the path would find it."""
+    task = owner.create("secret", description="very")
+    if path.startswith("/trash"):
+        owner.http.delete(owner.path(task))
+    return task
 
 
 def same(first: httpx.Response, second: httpx.Response) -> bool:
@@ -38,14 +69,13 @@ def same(first: httpx.Response, second: httpx.Response) -> bool:
 
 def test_the_table_has_every_task_route(visitor: httpx.Client) -> None:
     described = {
-        (method.upper(), path.removeprefix("/api/{user_id}/tasks"))
+        (method.upper(), path.removeprefix("/api/{user_id}"))
         for path, operations in visitor.get("/openapi.json").json()["paths"].items()
         if path.startswith("/api/{user_id}/")
         for method in operations
         if method in ("get", "head", "put", "post", "patch", "delete")
     }
-    tested = {(method, "/{task_id}" + suffix) for method, suffix, _ in ON_A_TASK}
-    tested |= {(method, suffix) for method, suffix, _ in ON_A_LIST}
+    tested = {(method, path) for method, path, _ in (*ON_A_TASK, *ON_A_LIST)}
     assert described <= tested
 
 
@@ -58,33 +88,61 @@ def test_a_foreign_task_is_the_same_404_as_an_unknown_one(
     request_: tuple[str, str, Any],
     headers: dict[str, str],
 ) -> None:
-    method, suffix, body = request_
-    foreign = other_user.create("secret", description="very")
-    before = rows_of(database, other_user)
-    on_foreign = user.http.request(method, f"{user.tasks}/{foreign['id']}{suffix}", json=body, headers=headers)
-    on_unknown = user.http.request(method, f"{user.tasks}/{UNKNOWN}{suffix}", json=body, headers=headers)
+    method, path, body = request_
+    path = f"/api/{user.id}{path}"
+    foreign = secret_of(other_user, request_[1])
+    before, mine = rows_of(database, other_user), rows_of(database, user)
+    on_foreign = user.http.request(method, path.format(task_id=foreign["id"]), json=body, headers=headers)
+    on_unknown = user.http.request(method, path.format(task_id=UNKNOWN), json=body, headers=headers)
     assert on_foreign.status_code == 404
     if method != "HEAD":
         assert_problem(on_foreign, 404, "task_not_found")
     assert same(on_foreign, on_unknown)
     assert rows_of(database, other_user) == before
-    assert rows_of(database, user) == []
+    assert rows_of(database, user) == mine
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [*ON_A_LIST, *((method, f"/{{id}}{suffix}", body) for method, suffix, body in ON_A_TASK)],
-)
+@pytest.mark.parametrize("operation", BATCHES, ids=lambda operation: str(operation["op"]))
+def test_a_foreign_task_in_a_batch_is_the_same_404_as_an_unknown_one(
+    user: User, other_user: User, database: Database, operation: dict[str, Any]
+) -> None:
+    foreign = secret_of(other_user, "/trash" if operation["op"] == "restore" else "/tasks")
+    before, mine = rows_of(database, other_user), rows_of(database, user)
+    on_foreign, on_unknown = (
+        user.http.post(f"{user.tasks}/batch", json={"operations": [{**operation, "id": task_id}]})
+        for task_id in (foreign["id"], UNKNOWN)
+    )
+    assert_problem(on_foreign, 404, "task_not_found")
+    assert same(on_foreign, on_unknown)
+    assert rows_of(database, other_user) == before
+    assert rows_of(database, user) == mine
+
+
+def test_no_trash_and_no_changes_show_anothers_tasks(user: User, other_user: User) -> None:
+    secret_of(other_user, "/trash"), secret_of(other_user, "/tasks")
+    assert user.http.get(f"/api/{user.id}/trash").json() == []
+    assert user.http.get(f"{user.tasks}/changes").json()["changes"] == []
+    other_user.create()
+    cursor = other_user.http.get(other_user.tasks, params={"limit": 1}).links["next"]["url"].partition("?")[2]
+    assert_problem(user.http.get(f"{user.tasks}?{cursor}"), 422, "validation_error")
+    secret_of(other_user, "/trash")
+    cursor = (
+        other_user.http.get(f"/api/{other_user.id}/trash", params={"limit": 1}).links["next"]["url"].partition("?")[2]
+    )
+    assert_problem(user.http.get(f"/api/{user.id}/trash?{cursor}"), 422, "validation_error")
+
+
+@pytest.mark.parametrize("request_", [*ON_A_LIST, *ON_A_TASK])
 def test_another_users_path_is_the_same_403_whoever_it_is(
     user: User, other_user: User, database: Database, request_: tuple[str, str, Any]
 ) -> None:
-    method, suffix, body = request_
-    foreign = other_user.create("secret")
+    method, path, body = request_
+    foreign = secret_of(other_user, path)
     before = rows_of(database, other_user)
-    path = suffix.format(id=foreign["id"])
-    on_foreign = user.http.request(method, f"{other_user.tasks}{path}", json=body)
-    on_unknown = user.http.request(method, f"/api/{UNKNOWN}/tasks{path}", json=body)
-    on_nonsense = user.http.request(method, f"/api/nobody/tasks{path}", json=body)
+    path = path.format(task_id=foreign["id"])
+    on_foreign = user.http.request(method, f"/api/{other_user.id}{path}", json=body)
+    on_unknown = user.http.request(method, f"/api/{UNKNOWN}{path}", json=body)
+    on_nonsense = user.http.request(method, f"/api/nobody{path}", json=body)
     assert on_foreign.status_code == 403
     if method != "HEAD":
         assert_problem(on_foreign, 403, "forbidden")
@@ -104,7 +162,7 @@ def test_no_list_shows_anothers_tasks(user: User, other_user: User) -> None:
 def test_an_owner_in_the_body_is_refused(user: User, other_user: User, database: Database) -> None:
     response = user.http.post(user.tasks, json={"title": "planted", "user_id": other_user.id})
     assert_problem(response, 422, "validation_error")
-    assert rows_of(database, other_user) == []
+    assert other_user.list() == []
 
 
 @pytest.mark.parametrize("name", ["X-User-Id", "X-Forwarded-User", "X-Original-URL", "X-HTTP-Method-Override"])

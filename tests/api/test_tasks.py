@@ -14,7 +14,10 @@ from tests.support.problems import assert_problem, faults
 from tests.support.server import Service
 from tests.support.users import User
 
-FIELDS = {"id", "user_id", "title", "description", "completed", "created_at", "updated_at"}
+FIELDS = {
+    *("id", "user_id", "title", "description", "completed", "created_at", "updated_at"),
+    *("completed_at", "due_on", "due_at", "priority", "labels"),
+}
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 JSON = {"Content-Type": "application/json"}
 SOME_ID = "01890a5d-ac96-774b-bcce-b302099a8057"

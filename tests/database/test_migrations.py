@@ -174,10 +174,10 @@ def test_drift_between_models_and_migrations_is_found(monkeypatch: pytest.Monkey
 
     assert drift() == ""
     extra = fields.IntField(null=True)
-    extra.model_field_name = "priority"
-    monkeypatch.setitem(Task._meta.fields_map, "priority", extra)
-    monkeypatch.setitem(Task._meta.fields_db_projection, "priority", "priority")
-    assert 'ADD "priority" INT' in drift()
+    extra.model_field_name = "extra"
+    monkeypatch.setitem(Task._meta.fields_map, "extra", extra)
+    monkeypatch.setitem(Task._meta.fields_db_projection, "extra", "extra")
+    assert 'ADD "extra" INT' in drift()
 
 
 def test_plain_aerich_works_from_the_root(empty_database: Database) -> None:

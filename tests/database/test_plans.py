@@ -11,7 +11,10 @@ import asyncpg
 import pytest
 
 from service.database.session import PLANNER
+from service.tasks.changes import READ
+from service.tasks.orders import ORDERS
 from service.tasks.paging import ListParameters, TaskQuery
+from service.tasks.store import CLOCK
 from tests.support.database import Database, connected
 from tests.support.drill import pick, report
 
@@ -22,10 +25,10 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 INDEX_BLOCKS = 10
 """An index of 10 million entries is four levels deep, and its leaf may end in the middle of a page."""
 
-USER_BLOCKS = 4
-"""The user's row, by its key."""
+USER_BLOCKS = 5
+"""The user's row by its key, for the clock."""
 
-SORTS = ["created_at", "-created_at", "updated_at", "-updated_at", "title", "-title"]
+SORTS = [f"{sign}{order}" for order in ORDERS for sign in ("", "-")]
 FILTERS: dict[str, dict[str, Any]] = {
     "none": {},
     "open": {"completed": False},
@@ -38,20 +41,35 @@ FILTERS: dict[str, dict[str, Any]] = {
         "updated_from": NOW + timedelta(seconds=TASKS * 0.4),
         "updated_to": NOW + timedelta(seconds=TASKS * 0.41),
     },
+    "due": {
+        "due_from": (NOW + timedelta(seconds=TASKS * 0.4)).isoformat(),
+        "due_to": (NOW + timedelta(seconds=TASKS * 0.41)).isoformat(),
+    },
+    "priority": {"priority": "high,urgent"},
+    "label (one in a thousand)": {"label": ("rare",)},
     "q, often": {"q": "task"},
     "q, never": {"q": "nowhere"},
     "q, beyond ASCII": {"q": "täsk"},
 }
 
 FILL = """
-    INSERT INTO tasks (id, user_id, title, description, completed, created_at, updated_at)
+    INSERT INTO tasks (id, user_id, title, description, completed, created_at, updated_at, due_at, priority, labels)
     SELECT gen_random_uuid(), $1, 'task ' || md5(n::text), 'all about ' || n, n % 1000 = 0,
-        $2::timestamptz + n * interval '1 second', $2::timestamptz + ((n * 7919) % $3) * interval '1 second'
+        $2::timestamptz + n * interval '1 second', $2::timestamptz + ((n * 7919) % $3) * interval '1 second',
+        CASE WHEN n % 10 > 0 THEN $2::timestamptz + ((n * 104729) % $3) * interval '1 second' END, n % 5,
+        CASE WHEN n % 1000 = 0 THEN ARRAY['rare'] ELSE '{}' END
     FROM generate_series(1, $3) n"""
 FILL_OTHERS = """
     INSERT INTO tasks (id, user_id, title, completed)
     SELECT gen_random_uuid(), users[1 + n % $1], 'task ' || md5(n::text), n % 2 = 0
     FROM generate_series(1, $2) n, (SELECT array_agg(id) AS users FROM users WHERE id <> $3) u"""
+
+
+def place(sort: str, part: float) -> object:
+    """The key of the task behind about this part of the user's tasks, from the order's lower end."""
+    time = NOW + timedelta(seconds=TASKS * part)
+    keys = {"title": f"task {max(1, int(part * 16)):x}", "due": time.isoformat(), "priority": int(part * 5)}
+    return keys.get(sort.removeprefix("-"), time)
 
 
 @pytest.fixture(scope="module")
@@ -100,15 +118,17 @@ async def test_no_order_or_filter_reads_the_table_or_sorts_the_user(
         for name, value in (*PLANNER, ("plan_cache_mode", cache_mode)):
             await connection.execute(f"SET {name} = {value}")
         for sort, (name, filters), late in itertools.product(SORTS, FILTERS.items(), (False, True)):
-            middle = "task 8" if sort.endswith("title") else NOW + timedelta(seconds=TASKS / 2)
+            middle = place(sort, 0.5)
             parameters = ListParameters.model_validate({"sort": sort, **filters})
-            query = TaskQuery(parameters, (middle, user_id) if late else ())
+            query = TaskQuery(parameters, after=(middle, user_id) if late else None)
             plan = await _explain(connection, query, user_id)
             where = f"{sort}, {name}{', later page' if late else ''}"
             times[where] = plan["Execution Time"]
             for node in _nodes(plan["Plan"]):
                 sorted_rows = sum(child["Actual Rows"] for child in node.get("Plans", []))
-                if node["Node Type"] == "Seq Scan" or (node["Node Type"] == "Sort" and sorted_rows > TASKS / 20):
+                # Which tasks have a priority is known to an index, and the planner may collect and sort those.
+                sorts = node["Node Type"] == "Sort" and sorted_rows > TASKS / 20 and name != "priority"
+                if node["Node Type"] == "Seq Scan" or sorts:
                     bad.append(f"{where}: {node['Node Type']} of {sorted_rows or node['Actual Rows']} rows")
     slowest = sorted(times, key=lambda where: times[where])[-4:]
     report(
@@ -128,20 +148,39 @@ async def test_a_page_touches_its_tasks_and_no_more_however_many_there_are(
     """In blocks, which a busy machine does not change: one for each task and some for the index, early and late."""
     database, user_id = big_user
     limit = 20
-    late: dict[str, tuple[object, UUID]] = {
-        "title": ("task f", user_id),
-        "-title": ("task 1", user_id),
-        "created_at": (NOW + timedelta(seconds=TASKS * 0.95), user_id),
-        "-created_at": (NOW + timedelta(seconds=TASKS * 0.05), user_id),
-    }
     async with connected(database.url) as connection:
         for name, value in PLANNER:
             await connection.execute(f"SET {name} = {value}")
-        for after in ((), late[sort.replace("updated", "created")]):
-            query = TaskQuery(ListParameters.model_validate({"sort": sort, "limit": str(limit)}), after)
+        for after in (None, (place(sort, 0.05 if sort.startswith("-") else 0.95), user_id)):
+            query = TaskQuery(ListParameters.model_validate({"sort": sort, "limit": str(limit)}), after=after)
             plan = (await _explain(connection, query, user_id))["Plan"]
             assert plan["Actual Rows"] == limit + 1
             assert _blocks(plan) <= limit + 1 + INDEX_BLOCKS + USER_BLOCKS
+
+
+async def test_a_list_that_has_not_changed_costs_one_row(big_user: tuple[Database, UUID]) -> None:
+    database, user_id = big_user
+    async with connected(database.url) as connection:
+        text = await connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {CLOCK.sql}", user_id)
+        plan = json.loads(text)[0]["Plan"]
+    assert {node.get("Relation Name", "users") for node in _nodes(plan)} == {"users"}
+    assert _blocks(plan) <= USER_BLOCKS
+
+
+@pytest.mark.parametrize("part", [0, 0.95])
+async def test_changes_touch_what_they_tell_and_no_more(big_user: tuple[Database, UUID], part: float) -> None:
+    database, user_id = big_user
+    limit = 20
+    since = NOW + timedelta(seconds=TASKS * part)
+    async with connected(database.url) as connection:
+        for name, value in PLANNER:
+            await connection.execute(f"SET {name} = {value}")
+        explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {READ.sql}"
+        text = await connection.fetchval(explain, user_id, since, UUID(int=0), NOW, limit + 1)
+        plan = json.loads(text)[0]["Plan"]
+    assert plan["Actual Rows"] == limit + 1
+    assert "Seq Scan" not in {node["Node Type"] for node in _nodes(plan)}
+    assert _blocks(plan) <= limit + 1 + 2 * INDEX_BLOCKS + USER_BLOCKS
 
 
 async def test_a_late_page_costs_what_the_first_one_costs(big_user: tuple[Database, UUID]) -> None:
@@ -150,7 +189,7 @@ async def test_a_late_page_costs_what_the_first_one_costs(big_user: tuple[Databa
     async with connected(database.url) as connection:
         for sort in ("created_at", "updated_at"):
             parameters = ListParameters.model_validate({"sort": sort})
-            late = TaskQuery(parameters, (NOW + timedelta(seconds=TASKS * 0.95), user_id))
+            late = TaskQuery(parameters, after=(NOW + timedelta(seconds=TASKS * 0.95), user_id))
             plans = [await _explain(connection, query, user_id) for query in (TaskQuery(parameters), late)]
             assert _blocks(plans[1]["Plan"]) <= _blocks(plans[0]["Plan"]) * 2 + 20
 

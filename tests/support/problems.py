@@ -28,16 +28,17 @@ def assert_problem(response: HasProblem, status: int, code: str) -> dict[str, An
     assert set(document) - {"errors"} == MEMBERS
     assert document["status"] == status
     assert document["request_id"] == response.headers["x-request-id"]
-    assert ("errors" in document) == (code == "validation_error")
+    assert "errors" in document or code != "validation_error"
     return dict(document)
 
 
 def assert_documented(method: str, path: str, status: int, code: str) -> None:
     """Whatever a test provokes has to stand in the description; of paths and methods that it lacks it says nothing."""
-    for template, operations in described()["paths"].items():
+    for template, operations in sorted(described()["paths"].items(), key=lambda item: str(item[0].count("{"))):
         operation = operations.get(method.lower())
         if operation is not None and re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), path):
             assert code in codes(operation, status), f"{method} {template} does not say that it may be {status} {code}"
+            return
 
 
 def codes(operation: dict[str, Any], status: int) -> set[str]:

@@ -1,0 +1,50 @@
+"""Days and moments as clients write them: RFC 3339, and no other spelling that a library would take as well."""
+
+import re
+from datetime import UTC, date, datetime
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _day(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_day(value)
+    except ValueError:
+        raise PydanticCustomError("date", "This is not a day as YYYY-MM-DD") from None
+
+
+def _moment(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_moment(value)
+    except ValueError:
+        raise PydanticCustomError("timestamp", "This is not an RFC 3339 timestamp with an offset") from None
+
+
+def parse_day(text: str) -> date:
+    """Raises ValueError."""
+    if not _DAY.fullmatch(text):
+        raise ValueError("not YYYY-MM-DD")
+    return date.fromisoformat(text)
+
+
+def parse_moment(text: str) -> datetime:
+    """In UTC. Raises ValueError; beyond the years 1 to 9999 there is no such time."""
+    if not _MOMENT.fullmatch(text):
+        raise ValueError("not RFC 3339")
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("out of range") from None
+
+
+Day = Annotated[date, BeforeValidator(_day), Field(json_schema_extra={"format": "date"})]
+Moment = Annotated[datetime, BeforeValidator(_moment), Field(json_schema_extra={"format": "date-time"})]

@@ -1,0 +1,122 @@
+"""The trash: what was deleted can be listed, restored and erased until its time is over.
+
+What is erased leaves its id behind, so that clients which follow the changes still hear that it was deleted.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from service.database.pool import Executor, Statement
+from service.problems import DatabaseBusy, PreconditionFailed, TaskNotFound, TooManyTasks
+from service.rest.conditional import ANY_STATE, Preconditions, task_tag
+from service.tasks.clock import LOCK, advance
+from service.tasks.fields import COLUMNS, CONTENT, DELETED_AT, FIELDS, document
+from service.tasks.pages import bounded
+from service.tasks.parameters import LIMIT_MAX
+from service.tasks.store import TRIES, Task, task_of
+
+ERASE_PORTION = 1000
+PURGE_PORTION = 1000
+KEPT_LONGER_SECONDS = 3600
+"""A sync token is good for the trash's retention; what it may have to tell is forgotten this much later."""
+
+# $1 id, $2 user
+_MINE = "deleted_tasks.id = $1 AND user_id = $2 AND title IS NOT NULL"
+_ALLOWED = (
+    "($5::timestamptz[] IS NULL OR updated_at = ANY ($5)) AND ($6::timestamptz[] IS NULL OR updated_at <> ALL ($6))"
+)
+_KEPT = "deleted_at > now() - make_interval(secs => {})"
+_ERASED = ", ".join(f"{name} = NULL" for name in CONTENT)
+
+
+def _list(behind: str = "") -> Statement:
+    rows = (
+        "SELECT *, deleted_at AS key FROM deleted_tasks"  # noqa: S608  fixed text
+        f" WHERE user_id = $1 AND title IS NOT NULL AND {_KEPT.format('$2')} {behind}"
+        " AND EXISTS (SELECT FROM users WHERE id = $1 AND ended_at IS NULL)"
+        " ORDER BY deleted_at DESC, id DESC LIMIT $3"
+    )
+    whole = document((*FIELDS, DELETED_AT))
+    return Statement(
+        "trash_list", bounded(rows, order="key DESC, id DESC", limit=LIMIT_MAX, document=whole), reads=True
+    )
+
+
+FIRST, LATER = _list(), _list("AND (deleted_at, id) < ($4, $5)")
+RESTORE = Statement(
+    "trash_restore",
+    f"WITH {LOCK}, found AS (DELETE FROM deleted_tasks USING head"  # noqa: S608  fixed text
+    f" WHERE {_MINE} AND {_KEPT.format('$3')} AND coalesce(tasks_count, 0) < $4 AND {_ALLOWED}"
+    " RETURNING deleted_tasks.*, now),"
+    f" task AS (INSERT INTO tasks ({', '.join(COLUMNS)}, clocked)"
+    f" SELECT {', '.join('now' if name == 'updated_at' else name for name in COLUMNS)}, true FROM found"
+    f" RETURNING {document()} AS document, date_part('epoch', updated_at) AS updated_at),"
+    f" {advance('task', count=+1)} SELECT document, updated_at FROM task",
+)
+FOUND = Statement(
+    "trash_find",
+    "SELECT coalesce(tasks_count, 0), date_part('epoch', updated_at) FROM deleted_tasks"  # noqa: S608  fixed text
+    f" JOIN users ON users.id = user_id WHERE {_MINE} AND {_KEPT.format('$3')} AND ended_at IS NULL",
+    reads=True,
+)
+ERASE = Statement(
+    "trash_erase",
+    f"WITH {LOCK}, task AS (UPDATE deleted_tasks SET {_ERASED} FROM head WHERE {_MINE} RETURNING id),"  # noqa: S608  fixed text
+    f" {advance('task')} SELECT id FROM task",
+)
+ERASE_SOME = Statement(
+    "trash_erase_some",
+    f"UPDATE deleted_tasks SET {_ERASED} WHERE id IN (SELECT id FROM deleted_tasks"  # noqa: S608  fixed text
+    f" WHERE user_id = $1 AND title IS NOT NULL ORDER BY deleted_at LIMIT {ERASE_PORTION} FOR UPDATE SKIP LOCKED)"
+    " RETURNING id",
+)
+PURGE = Statement(
+    "trash_purge",
+    "DELETE FROM deleted_tasks WHERE id IN (SELECT id FROM deleted_tasks"  # noqa: S608  fixed text
+    f" WHERE deleted_at < now() - make_interval(secs => $1 + {KEPT_LONGER_SECONDS})"
+    f" ORDER BY deleted_at LIMIT {PURGE_PORTION} FOR UPDATE SKIP LOCKED) RETURNING id",
+)
+
+
+class TrashStore:
+    """The deleted tasks of one user."""
+
+    __slots__ = ("_db", "_retention_seconds", "_tasks_max", "_user_id")
+
+    def __init__(self, db: Executor, user_id: UUID, *, retention_seconds: float, tasks_max: int) -> None:
+        self._db = db
+        self._user_id = user_id
+        self._retention_seconds = retention_seconds
+        self._tasks_max = tasks_max
+
+    async def page(self, limit: int, behind: tuple[datetime, UUID] | None) -> list[bytes]:
+        """Documents, last deleted first; at least one more than the page's when more follow."""
+        arguments = (self._user_id, self._retention_seconds, limit + 1)
+        rows = await self._db.fetch(*((FIRST, *arguments) if behind is None else (LATER, *arguments, *behind)))
+        return [row[0] for row in rows]
+
+    async def restore(self, task_id: UUID, states: Preconditions = ANY_STATE) -> Task:
+        """`states` are of the task before it was deleted. Raises TaskNotFound, PreconditionFailed or TooManyTasks."""
+        mine = (task_id, self._user_id, self._retention_seconds)
+        for _ in range(TRIES):
+            row = await self._db.fetchrow(RESTORE, *mine, self._tasks_max, *states)
+            if row is not None:
+                return task_of(task_id, row)
+            found = await self._db.fetchrow(FOUND, *mine)
+            if found is None:
+                raise TaskNotFound
+            if found[0] >= self._tasks_max:
+                raise TooManyTasks(self._tasks_max)
+            if not states.allow(tag := task_tag(found[1])):
+                raise PreconditionFailed(headers={"ETag": tag})
+        raise DatabaseBusy  # it came into the trash, or room was made, while the statement waited, each time
+
+    async def erase(self, task_id: UUID) -> None:
+        """Raises TaskNotFound."""
+        if await self._db.fetchrow(ERASE, task_id, self._user_id) is None:
+            raise TaskNotFound
+
+    async def erase_all(self) -> None:
+        """In portions, each of which is a transaction: a fault in the middle leaves less than there was."""
+        while len(await self._db.fetch(ERASE_SOME, self._user_id)) == ERASE_PORTION:
+            pass

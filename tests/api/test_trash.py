@@ -1,0 +1,142 @@
+"""The trash: listed, restored, erased, forgotten."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from service.tasks import trash
+from tests.support.database import Database
+from tests.support.problems import assert_problem
+from tests.support.server import Service
+from tests.support.users import User
+
+CONTENT = ("title", "description", "completed", "created_at", "updated_at", "completed_at")
+
+
+def trash_of(user: User, **parameters: int) -> list[dict[str, Any]]:
+    response = user.http.get(f"/api/{user.id}/trash", params=parameters)
+    assert response.status_code == 200, response.text
+    return list(response.json())
+
+
+def delete(user: User, task: dict[str, Any]) -> None:
+    assert user.http.delete(user.path(task)).status_code == 204
+
+
+def test_a_deleted_task_is_seen_nowhere_but_in_the_trash(user: User) -> None:
+    task, kept = user.create("gone", description="all of it"), user.create("kept")
+    delete(user, task)
+    assert_problem(user.http.delete(user.path(task)), 404, "task_not_found")
+    assert_problem(user.http.get(user.path(task)), 404, "task_not_found")
+    assert_problem(user.http.patch(f"{user.path(task)}/complete"), 404, "task_not_found")
+    assert user.list() == [kept]
+    assert user.list(q="gone") == []
+    counted = user.http.get(user.tasks, headers={"Prefer": "count=exact"})
+    assert counted.headers["X-Total-Count"] == "1"
+    [found] = trash_of(user)
+    assert found == {**task, "deleted_at": found["deleted_at"]}
+    assert found["deleted_at"] > kept["updated_at"]
+
+
+def test_a_restored_task_is_as_it_was(user: User) -> None:
+    task = user.create("back", description="soon")
+    task = user.http.patch(f"{user.path(task)}/complete").json()
+    delete(user, task)
+    response = user.http.post(f"/api/{user.id}/trash/{task['id']}/restore")
+    assert response.status_code == 200
+    restored = response.json()
+    assert restored == {**task, "updated_at": restored["updated_at"]}
+    assert restored["updated_at"] > task["updated_at"]
+    assert response.headers["ETag"] == user.http.get(user.path(task)).headers["ETag"]
+    assert user.list() == [restored]
+    assert trash_of(user) == []
+    assert_problem(user.http.post(f"/api/{user.id}/trash/{task['id']}/restore"), 404, "task_not_found")
+    delete(user, task)
+    assert len(trash_of(user)) == 1
+
+
+def test_the_trash_comes_in_pages_last_deleted_first(user: User) -> None:
+    tasks = [user.create(str(number)) for number in range(7)]
+    for task in tasks:
+        delete(user, task)
+    seen = []
+    response = user.http.get(f"/api/{user.id}/trash", params={"limit": 3})
+    while True:
+        seen += [task["title"] for task in response.json()]
+        if "next" not in response.links:
+            break
+        response = user.http.get(response.links["next"]["url"])
+    assert seen == [str(number) for number in reversed(range(7))]
+
+
+def test_what_is_erased_is_gone_from_the_database(database: Database, user: User) -> None:
+    one, two, three = (user.create(title, description="secret") for title in ("one", "two", "three"))
+    for task in (one, two, three):
+        delete(user, task)
+    path = f"/api/{user.id}/trash/{one['id']}"
+    assert user.http.delete(path).status_code == 204
+    assert_problem(user.http.delete(path), 404, "task_not_found")
+    assert_problem(user.http.post(f"{path}/restore"), 404, "task_not_found")
+    assert {task["id"] for task in trash_of(user)} == {two["id"], three["id"]}
+    assert user.http.delete(f"/api/{user.id}/trash").status_code == 204
+    assert user.http.delete(f"/api/{user.id}/trash").status_code == 204
+    assert trash_of(user) == []
+    rows = database.query("SELECT * FROM deleted_tasks WHERE user_id = $1", user.id)
+    assert len(rows) == 3, "what remains is that these ids were deleted"
+    assert all(row[name] is None for row in rows for name in CONTENT)
+
+
+def test_a_full_trash_is_erased_in_portions(database: Database, user: User) -> None:
+    database.query(
+        "INSERT INTO deleted_tasks (id, user_id, deleted_at, title) SELECT gen_random_uuid(), $1, now(), n::text"
+        " FROM generate_series(1, $2) n",
+        user.id,
+        3 * trash.ERASE_PORTION + 1,
+    )
+    assert user.http.delete(f"/api/{user.id}/trash").status_code == 204
+    assert database.value("SELECT count(*) FROM deleted_tasks WHERE user_id = $1 AND title IS NOT NULL", user.id) == 0
+
+
+def test_the_trash_forgets(database: Database, start_service: Callable[..., Service], user: User) -> None:
+    task = user.create()
+    delete(user, task)
+    short = start_service(TRASH_RETENTION_DAYS="0.000001")
+    with httpx.Client(base_url=short.url, headers=user.http.headers, timeout=10, verify=False) as http:
+        assert http.get(f"/api/{user.id}/trash").json() == []
+        assert_problem(http.post(f"/api/{user.id}/trash/{task['id']}/restore"), 404, "task_not_found")
+    assert len(trash_of(user)) == 1
+
+
+def test_the_purge_forgets_what_no_token_can_ask_for(database: Database, user: User) -> None:
+
+    for age in ("40 days", "30 days 30 minutes", "1 day"):
+        database.query(
+            f"INSERT INTO deleted_tasks (id, user_id, deleted_at, title)"
+            f" VALUES (gen_random_uuid(), $1, now() - interval '{age}', $2)",
+            user.id,
+            age,
+        )
+    database.query(trash.PURGE.sql, 30 * 24 * 3600.0)
+    kept = database.query("SELECT title FROM deleted_tasks WHERE user_id = $1 ORDER BY title", user.id)
+    assert [row["title"] for row in kept] == ["1 day", "30 days 30 minutes"]
+
+
+@pytest.mark.parametrize("path", ["trash/not-a-uuid/restore", "trash/not-a-uuid"])
+def test_a_malformed_id_in_the_trash_is_422(user: User, path: str) -> None:
+    method = "POST" if path.endswith("restore") else "DELETE"
+    assert_problem(user.http.request(method, f"/api/{user.id}/{path}"), 422, "validation_error")
+
+
+def test_restoring_can_be_repeated_and_conditional(user: User) -> None:
+    task = user.create()
+    tag = user.http.get(user.path(task)).headers["ETag"]
+    delete(user, task)
+    path = f"/api/{user.id}/trash/{task['id']}/restore"
+    assert user.http.post(path, headers={"If-Match": '"1"'}).status_code == 412
+    key = {"Idempotency-Key": f"restore-{task['id']}", "If-Match": tag}
+    first, second = (user.http.post(path, headers=key) for _ in range(2))
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert second.headers["Idempotency-Replayed"] == "true"
+    assert first.content == second.content
