@@ -23,8 +23,8 @@ from tests.support.users import PASSWORD, User, client, new_email, sign_up
 ROUNDS = pick(1, 200)
 NEW_PASSWORD = "another correct horse"
 OTHER_PASSWORD = "whoever signs up again"
-HASHING_SECONDS = 0.08
-"""Operations with a password take about so long before they reach their transaction."""
+TOOK = {"sign up": 0.05, "log in": 0.05, "change password": 0.1}
+"""How long operations with a password took last: most of it passes before they reach their transaction."""
 
 WAITING = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'tasks-service'"
@@ -76,7 +76,6 @@ OPERATIONS: dict[str, Operation] = {
     "change password": Account.change_password,
     "delete": Account.delete,
 }
-WITH_PASSWORD = {"sign up", "log in", "change password"}
 PAIRS = list(itertools.combinations_with_replacement(OPERATIONS, 2))
 
 
@@ -129,12 +128,17 @@ def race(account: Account, pair: tuple[str, str], racers: tuple[httpx.Client, ht
         time.sleep(delay)
         return OPERATIONS[name](account, racer)
 
-    delays = [random.uniform(0, HASHING_SECONDS if WITH_PASSWORD & {*pair} - {name} else 0.002) for name in pair]
+    delays = [
+        random.uniform(0, max(TOOK.get(other, 0.002) - TOOK.get(name, 0), 0.002))
+        for name, other in zip(pair, pair[::-1], strict=True)
+    ]
     outcome = Outcome()
     with ThreadPoolExecutor(2) as threads:
         answers = list(threads.map(run, pair, racers, delays))
     for name, answer in zip(pair, answers, strict=True):
         outcome.answers.setdefault(name, []).append(answer)
+        if name in TOOK:
+            TOOK[name] = answer.elapsed.total_seconds()
     return outcome
 
 
@@ -226,6 +230,40 @@ def test_both_wait_for_the_users_row_and_the_second_sees_what_the_first_has_done
     assert outcome.answers[order[0]][0].status_code < 300, "the first in the queue was served first"
     assert_what_ended_is_over(account, outcome, racers[0], database)
     account.user.http.close()
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("ending", ["log out", "change password", "delete"])
+def test_a_thief_who_keeps_rotating_is_out_as_soon_as_it_is_answered(
+    service: Service, racers: tuple[httpx.Client, httpx.Client], ending: str
+) -> None:
+    rounds, rotations = pick(2, 200), 0
+    for _ in range(rounds):
+        account, over = Account(service), threading.Event()
+
+        def rotate_on(account: Account = account, over: threading.Event = over) -> tuple[int, int]:
+            """Returns how often it worked, and how often it did after the session had ended."""
+            token, worked, afterwards = account.elsewhere, 0, 0
+            while True:
+                ended = over.is_set()
+                answer = refresh(racers[1], token)
+                assert answer.status_code in (200, 401), answer.text
+                if answer.status_code == 401:
+                    return worked, afterwards
+                token, worked, afterwards = answer.json()["refresh_token"], worked + 1, afterwards + ended
+                if afterwards > 3:
+                    return worked, afterwards
+
+        with ThreadPoolExecutor(1) as thread:
+            thief = thread.submit(rotate_on)
+            time.sleep(random.uniform(0, 0.02))
+            assert OPERATIONS[ending](account, racers[0]).status_code == 204
+            over.set()
+            worked, afterwards = thief.result()
+        assert afterwards == 0
+        rotations += worked
+        account.user.http.close()
+    report(f"promise 20, a thief who rotates and {ending}", rounds=rounds, rotations=rotations)
 
 
 def test_two_logins_that_both_renew_an_old_hash_both_succeed(
