@@ -79,6 +79,7 @@ def test_nothing_is_taken_untyped_from_the_application(path: Path) -> None:
     assert not untyped, "use the feature's services_of(request)"
 
 
+@pytest.mark.timeout(300)  # five seconds of a processor, which a crowded machine hands out slowly
 def test_the_type_checker_sees_the_calls_from_a_route_to_its_store(tmp_path: Path) -> None:
     routes = "service/accounts/routes.py"
     text = (ROOT / routes).read_text(encoding="utf-8")
