@@ -177,6 +177,7 @@ def _run(command: list[str | Path], lock: int) -> bool:
 
 def _run_service() -> None:
     """It takes signals once it has loaded: one in the middle of an import would be a traceback."""
+    _say("starting the service")
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     os.execv(PYTHON, [str(PYTHON), "-m", "service", "dev"])  # noqa: S606  no shell, and no process in between
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
@@ -30,13 +30,38 @@ LOOK_MILLISECONDS = 200
 """How often the children are looked after while no code changes."""
 
 
+class Interruption:
+    """What asks us to end: the first signal is raised as KeyboardInterrupt, later ones must not end the ending.
+
+    An exception out of a signal can get lost, as in callbacks, where Python ignores those; its mark stays.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def is_set(self) -> bool:
+        return self._asked
+
+    def take_signals(self) -> None:
+        for each in ENDING:
+            if signal.getsignal(each) is not signal.SIG_IGN:  # as `nohup` has it
+                signal.signal(each, self._interrupt)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # `make run` has kept them back until now
+
+    def _interrupt(self, *_: object) -> None:
+        if not self._asked:
+            self._asked = True
+            raise KeyboardInterrupt
+
+
 def run() -> int:
     """Until Ctrl-C; returns the exit status. Raises EmbeddedError, SettingsError."""
-    _interrupt_once()
+    interruption = Interruption()
     os.umask(0o077)
     try:
         with ExitStack() as stack:
-            return _run(stack)
+            interruption.take_signals()
+            return _run(stack, interruption)
     except KeyboardInterrupt:
         return 0
     except OSError as error:
@@ -44,23 +69,7 @@ def run() -> int:
         sys.exit(f"The service cannot be run here: {where}{error.strerror or error}")
 
 
-def _interrupt_once() -> None:
-    """The first signal ends all of it; a second one must not end the ending."""
-    interrupted = False
-
-    def interrupt(*_: object) -> None:
-        nonlocal interrupted
-        if not interrupted:
-            interrupted = True
-            raise KeyboardInterrupt
-
-    for each in ENDING:
-        if signal.getsignal(each) is not signal.SIG_IGN:  # as `nohup` has it
-            signal.signal(each, interrupt)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # `make run` has kept them back until now
-
-
-def _run(stack: ExitStack) -> int:
+def _run(stack: ExitStack, interruption: Interruption) -> int:
     """Whatever can fail because of what is around us fails before the database is touched."""
     DATA.mkdir(exist_ok=True)
     database = None
@@ -78,8 +87,9 @@ def _run(stack: ExitStack) -> int:
         database.start()
         database.create_database("tasks")
     _say("applying migrations")
-    status = _migrate(env)
-    return status or _serve(env, settings, database)
+    with _Child(env, "migrate", "upgrade") as migration:
+        status = _await(migration.status, interruption)
+    return status or _serve(env, settings, database, interruption)
 
 
 def _environment(database: EmbeddedPostgres | None) -> dict[str, str]:
@@ -119,27 +129,36 @@ def _listener(port: int) -> str:
     return ""
 
 
-def _migrate(env: dict[str, str]) -> int:
-    with _Child(env, "migrate", "upgrade") as migration:
-        return migration.wait()
+def _await(condition: Callable[[], int | None], interruption: Interruption) -> int:
+    """The status that the condition gives once it gives one. Raises KeyboardInterrupt, should that have got lost."""
+    while (status := condition()) is None:
+        if interruption.is_set():
+            raise KeyboardInterrupt
+        time.sleep(LOOK_MILLISECONDS / 1000)
+    return status
 
 
-def _serve(env: dict[str, str], settings: Settings, database: EmbeddedPostgres | None) -> int:
+def _serve(
+    env: dict[str, str], settings: Settings, database: EmbeddedPostgres | None, interruption: Interruption
+) -> int:
     with _Child(env, "serve") as server:
-        while not _is_ready(settings):
-            if (status := server.status()) is not None:
-                return status or 1
-            if _is_lost(database):
-                return 1
-            time.sleep(LOOK_MILLISECONDS / 1000)
+
+        def outcome() -> int | None:
+            if _is_lost(database) or server.status() is not None:
+                return server.status() or 1
+            return 0 if _is_ready(settings) else None
+
+        if status := _await(outcome, interruption):
+            _say(f"the service has ended with status {status}")
+            return status
         _greet(_base(settings))
-        return _watch(server, database)
+        return _watch(server, database, interruption)
 
 
-def _watch(server: "_Child", database: EmbeddedPostgres | None) -> int:
+def _watch(server: "_Child", database: EmbeddedPostgres | None, interruption: Interruption) -> int:
     """Start the server anew whenever its code changes; one that failed waits for the next change to be right."""
     ended = False
-    for changed in _changes():
+    for changed in _changes(interruption):
         if _is_lost(database):
             return 1
         if changed:
@@ -161,12 +180,13 @@ def _is_lost(database: EmbeddedPostgres | None) -> bool:
     return True
 
 
-def _changes() -> Iterator[object]:
+def _changes(interruption: Interruption) -> Iterator[object]:
     """What has changed each time, or nothing for a while."""
     options: dict[str, Any] = {
         "watch_filter": PythonFilter(),
         "yield_on_timeout": True,
         "rust_timeout": LOOK_MILLISECONDS,
+        "stop_event": interruption,
     }
     try:
         yield from watch(SERVICE, **options, raise_interrupt=True)
@@ -207,11 +227,6 @@ class _Child:
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
             end(self._process, STOP_SECONDS)
-
-    def wait(self) -> int:
-        assert self._process is not None  # noqa: S101  it runs within the block
-        self._process.wait()
-        return self.status() or 0
 
     def status(self) -> int | None:
         """As a shell has it: 128 and more is a signal. None while it runs."""

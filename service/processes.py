@@ -32,6 +32,9 @@ def born(last_signal: signal.Signals = signal.SIGTERM) -> Callable[[], None]:
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
 
     def prepare() -> None:
+        for each in ENDING:
+            if signal.getsignal(each) is not signal.SIG_IGN:
+                signal.signal(each, signal.SIG_DFL)  # ours is for the parent; a signal here is the child's end
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         if library is not None:
             library.prctl(1, last_signal)  # PR_SET_PDEATHSIG

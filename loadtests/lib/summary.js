@@ -9,7 +9,7 @@ import { divide } from './windows.js';
 // `seconds` and `apart`: as for the experiment. `findings` turns k6's data into lines that answer the script's question;
 // `told`: the thresholds that these lines speak of already.
 export function summary(script, { seconds, findings = () => [], told = null, apart = [] }) {
-  const question = /^\/\/ (.*\?)/.exec(open(import.meta.resolve(`../${script}.js`)))[1];
+  const question = /^\/\/ (.*\?)/.exec(open(decodeURIComponent(import.meta.resolve(`../${script}.js`))))[1];
   return (data) => {
     const result = {
       ...digest(script, question, lasted(data, seconds), seconds, data, apart),

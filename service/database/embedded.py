@@ -226,9 +226,17 @@ class EmbeddedPostgres:
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                if process.name() == "postgres" and self.data.samefile(process.cwd()):
+                if process.name() == "postgres" and self._is_worked_in_by(process):
                     found.append(process)
         return found
+
+    def _is_worked_in_by(self, process: "psutil.Process") -> bool:
+        import psutil  # noqa: PLC0415  as above
+
+        try:
+            return self.data.samefile(process.cwd())
+        except psutil.AccessDenied:  # root of a container may not see another user's: then what it was started with
+            return f"-D\0{self.data}\0" in "\0".join([*process.cmdline(), ""])
 
     def _recorded_pid(self) -> int | None:
         with suppress(OSError, ValueError, IndexError):

@@ -12,8 +12,9 @@ import pytest
 from service.database import embedded
 from service.database.embedded import UNPRIVILEGED, EmbeddedError, EmbeddedPostgres, embedded_postgres
 from service.locks import InUseError, OwnerLock
-from tests.support.database import run_sql
+from tests.support.database import ROOT, run_sql
 from tests.support.development import DEV, development, failed
+from tests.support.drill import eventually
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can stage this")
 
@@ -152,6 +153,32 @@ def test_root_runs_it_out_of_folders_that_only_root_can_enter(monkeypatch: pytes
     assert private in embedded.binaries().parents
     with embedded_postgres(tmp_path / "data", {"fsync": "off"}) as server:
         assert run_sql(server.url("postgres"), "SELECT 1")[0][0] == 1
+
+
+@pytest.mark.parametrize("blind", [False, pytest.param(True, marks=needs_root)], ids=["seeing", "in a container"])
+def test_a_leftover_is_taken_over(tmp_path: Path, *, blind: bool) -> None:
+    server = EmbeddedPostgres(tmp_path / "data", {"fsync": "off"})
+    server.start()
+    server.stop()
+    as_user = [part for part in embedded._as_user() if part != "--pdeathsig=INT"]
+    leftover: list[str | Path] = [*as_user, embedded.binaries() / "postgres", "-D", server.data]
+    code = f"""
+from pathlib import Path
+from service.database.embedded import embedded_postgres
+with embedded_postgres(Path({str(server.data)!r}), {{"fsync": "off"}}) as server:
+    server.create_database("tasks")
+"""
+    command = [*(["setpriv", "--bounding-set=-sys_ptrace"] if blind else []), sys.executable, "-c", code]
+    quiet = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={server.data}"]
+    with subprocess.Popen([*leftover, *quiet], env=embedded._environment(), stderr=subprocess.DEVNULL) as postmaster:
+        try:
+            record = server.data / "postmaster.pid"
+            eventually(lambda: record.exists() and "ready" in record.read_text(), 30)
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+            assert done.returncode == 0, done.stderr
+            assert postmaster.wait(30) == 0
+        finally:
+            postmaster.kill()
 
 
 def test_a_lock_ends_with_its_owner_and_not_later(tmp_path: Path) -> None:

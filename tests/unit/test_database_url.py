@@ -5,6 +5,7 @@ import pwd
 import random
 import re
 import traceback
+from urllib.parse import quote
 
 import pytest
 
@@ -12,6 +13,9 @@ from service.database.parameters import FOREIGN, PARAMETERS
 from service.database.url import DatabaseUrl, Host, _read, parse_database_url
 from tests.support import libpq
 from tests.support.database import ROOT
+
+FILE = quote(str(ROOT / "Makefile"))
+"""Any that is there, as a URL has it."""
 
 CANARY = "c4nary"
 ACCOUNT = pwd.getpwuid(os.geteuid()).pw_name
@@ -150,9 +154,9 @@ def test_every_parameter_of_libpq_is_in_the_documentation() -> None:
         ("sslmode=verify-ca", "sslrootcert"),
         ("sslmode=require&sslrootcert=system", "sslrootcert"),
         ("sslmode=verify-ca&sslrootcert=/hunter2.pem", "sslrootcert"),
-        (f"sslmode=verify-ca&sslrootcert={ROOT}/Makefile", "sslrootcert"),
+        (f"sslmode=verify-ca&sslrootcert={FILE}", "sslrootcert"),
         ("sslcert=/hunter2.pem", "sslcert"),
-        (f"sslcert={ROOT}/Makefile&sslkey={ROOT}/Makefile&sslpassword=hunter2", "sslcert"),
+        (f"sslcert={FILE}&sslkey={FILE}&sslpassword=hunter2", "sslcert"),
         ("sslnegotiation=direct", "sslnegotiation"),
         ("sslnegotiation=hunter2", "sslnegotiation"),
         ("sslcertmode=require", "sslcertmode"),
