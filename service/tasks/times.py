@@ -46,5 +46,11 @@ def parse_moment(text: str) -> datetime:
         raise ValueError("out of range") from None
 
 
-Day = Annotated[date, BeforeValidator(_day), Field(json_schema_extra={"format": "date"})]
-Moment = Annotated[datetime, BeforeValidator(_moment), Field(json_schema_extra={"format": "date-time"})]
+Day = Annotated[
+    date, BeforeValidator(_day), Field(json_schema_extra={"format": "date", "maxLength": len("2026-12-24")})
+]
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_moment),
+    Field(json_schema_extra={"format": "date-time", "maxLength": len("2026-12-24T18:00:00.123456789+05:30")}),
+]

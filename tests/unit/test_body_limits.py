@@ -13,12 +13,14 @@ from service.accounts import openapi as accounts
 from service.http.requests import Request
 from service.rest.bodies import BODY_BYTES_MAX, Body
 from service.tasks import openapi as tasks
+from service.tasks.batch import Batch
 from tests.support.server import free_port
 
 CHARACTER_BYTES_MAX = len(r"\ud83d\ude00")
 """Any character of JSON text may be written as escapes, and one beyond U+FFFF takes two."""
 
-MODELS = [model for model in (*accounts.MODELS, *tasks.MODELS) if issubclass(model, Body)]
+MODELS = [model for model in (*accounts.MODELS, *tasks.MODELS) if issubclass(model, Body) and model is not Batch]
+"""A batch has a limit of its own, which the contract fixes: few of the largest tasks fit, and all ordinary ones do."""
 
 
 def largest(schema: dict[str, Any]) -> int:
