@@ -36,8 +36,8 @@ State = dict[str, str]
 
 def main() -> int:
     os.umask(0o022)
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(ending) is not signal.SIG_IGN:
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if ending != signal.SIGHUP or signal.getsignal(ending) is not signal.SIG_IGN:  # as `nohup` has it
             signal.signal(ending, signal.default_int_handler)
     try:
         os.chdir(ROOT)

@@ -44,7 +44,7 @@ class Interruption:
 
     def take_signals(self) -> None:
         for each in ENDING:
-            if signal.getsignal(each) is not signal.SIG_IGN:  # as `nohup` has it
+            if each != signal.SIGHUP or signal.getsignal(each) is not signal.SIG_IGN:  # as `nohup` has it
                 signal.signal(each, self._interrupt)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # `make run` has kept them back until now
 

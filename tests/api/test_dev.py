@@ -114,6 +114,13 @@ def test_whatever_asks_it_to_end_however_often_all_of_it_ends(
     assert not (tmp_path / ".data" / "postgres" / "postmaster.pid").exists()  # PostgreSQL had the time it needs
 
 
+def test_ctrl_c_ends_what_a_script_has_put_into_the_background(tmp_path: Path) -> None:
+    """Whose shell has it ignored; all of it is of one group."""
+    with development(tmp_path, ["sh", "-c", f"trap '' INT; {' '.join(DEV)}"]) as running:
+        interrupt_group(running)
+        assert running.ended() == 0
+
+
 def test_it_ends_with_its_terminal(tmp_path: Path) -> None:
     terminal, end_of_child = pty.openpty()
     name = os.ttyname(end_of_child)
