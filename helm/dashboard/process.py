@@ -8,6 +8,7 @@ from helm.dashboard.panels import CEILING, graph, of_pods, per_second, quantile,
 TITLE = "Process"
 
 MEMORY_LIMIT = 'kube_pod_container_resource_limits{namespace="$namespace", pod=~"$pod", resource="memory"}'
+LAST_SUCCESS = of_pods("background_task_last_success_timestamp_seconds")
 BUILD = of_pods("tasks_service_build_info")
 
 
@@ -55,6 +56,24 @@ def panels() -> list[Builder[dashboard.Panel]]:
                 query(f"min({of_pods('process_max_fds')})", CEILING),
             ],
             width=6,
+        ),
+        graph(
+            "Background tasks: since the last success",
+            "Periodic work beside the requests. A line that climbs for an hour is a task that always fails: the log "
+            "says why (`background_task_failed`).",
+            "s",
+            [query(f"time() - min by (task) ({LAST_SUCCESS})", "{{task}}")],
+            width=12,
+        ),
+        graph(
+            "Failures of background tasks, by task, and log lines dropped",
+            "In five minutes. Zero but for the database's outages. Dropped lines: nobody reads the logs fast enough.",
+            "none",
+            [
+                query(f"sum by (task) (increase({of_pods('background_task_failures_total')}[5m]))", "{{task}}"),
+                query(f"sum(increase({of_pods('log_lines_dropped_total')}[5m]))", "log lines dropped"),
+            ],
+            width=12,
         ),
         table(
             "Versions",

@@ -22,7 +22,9 @@ def _exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     error = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else info
     if isinstance(error, BaseException):
         event["error"] = type(error).__name__
-        if state := getattr(error, "sqlstate", None):
+        if cause := error.__cause__:
+            event["cause"] = type(cause).__name__
+        if state := getattr(error, "sqlstate", None) or getattr(cause, "sqlstate", None):
             event["sqlstate"] = state
         frames, trace = [], error.__traceback__
         while trace is not None:
