@@ -53,7 +53,7 @@ def run_k6(script: str, env: Mapping[str, str]) -> int:
     command = ["k6", "run", "--no-usage-report", f"--log-output=file={log}", str(FOLDER / f"{script}.js")]
     if not sys.stderr.isatty():
         command.append("--quiet")
-    process = subprocess.Popen(command, cwd=ROOT, env={"GOGC": GARBAGE_PERCENT, **env})  # noqa: S603
+    process = subprocess.Popen(command, cwd=ROOT, env={"GOGC": GARBAGE_PERCENT, **env})  # noqa: S603  k6, with a script of ours
     try:
         status = process.wait()
     except KeyboardInterrupt:
@@ -67,7 +67,7 @@ def run_k6(script: str, env: Mapping[str, str]) -> int:
 def _say_errors(log: Path) -> None:
     lines = log.read_text().splitlines() if log.exists() else []
     for line in [line for line in lines if "level=error" in line][:ERRORS_SHOWN]:
-        print(line, file=sys.stderr)  # noqa: T201
+        print(line, file=sys.stderr)  # noqa: T201  this is for the person at the terminal
 
 
 def _say(text: str, *, status: int) -> int:

@@ -60,10 +60,10 @@ def started_service(env: Mapping[str, str]) -> Iterator[Started]:
             "DRAIN_SECONDS": "0",
         }
         service = [sys.executable, "-m", "service"]
-        subprocess.run([*service, "migrate", "upgrade"], cwd=ROOT, env=settings, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+        subprocess.run([*service, "migrate", "upgrade"], cwd=ROOT, env=settings, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  our own program
         REPORTS.mkdir(exist_ok=True)
         with (REPORTS / "service.log").open("wb") as log:
-            process = subprocess.Popen(  # noqa: S603
+            process = subprocess.Popen(  # noqa: S603  our own program
                 [*service, "serve"], cwd=ROOT, env=settings, stdout=log, stderr=log, start_new_session=True
             )
         started = Started(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", server.url(), process)

@@ -61,9 +61,9 @@ def _serve(_: argparse.Namespace) -> int:
     import uvloop  # noqa: F401, PLC0415  without it an idle connection holds up SIGTERM: no server rather than such a one
 
     from service.app import create_app  # noqa: PLC0415  the other commands need no server
-    from service.http.protocol import Protocol  # noqa: PLC0415
-    from service.lifecycle import STOP_SIGNALS, check_database  # noqa: PLC0415
-    from service.settings import load_settings  # noqa: PLC0415
+    from service.http.protocol import Protocol  # noqa: PLC0415  as above
+    from service.lifecycle import STOP_SIGNALS, check_database  # noqa: PLC0415  as above
+    from service.settings import load_settings  # noqa: PLC0415  as above
 
     settings = load_settings()
     _run(check_database(settings))
@@ -153,7 +153,7 @@ def _drift(_: argparse.Namespace) -> int:
 
 
 def _openapi(_: argparse.Namespace) -> int:
-    from service.api import document  # noqa: PLC0415
+    from service.api import document  # noqa: PLC0415  as above
 
     _say(orjson.dumps(document(), option=orjson.OPT_INDENT_2).decode())
     return 0

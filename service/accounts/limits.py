@@ -24,14 +24,14 @@ _HIT = Statement(
     )
     RETURNING hits[cardinality(hits)] = now() AS allowed, now() AS hit, $2 - cardinality(hits) AS remaining,
         extract(epoch FROM hits[1] + interval '{WINDOW_SECONDS} seconds' - now())::float AS seconds
-    """,  # noqa: S608
+    """,  # noqa: S608  its only value is a number of ours
 )
 _FORGIVE = Statement(
     "rate_limit_forgive", "UPDATE rate_limits SET hits = array_remove(hits, $2) WHERE key = $1 RETURNING key"
 )
 PURGE = Statement(
     "rate_limit_purge",
-    "DELETE FROM rate_limits WHERE key IN (SELECT key FROM rate_limits"  # noqa: S608
+    "DELETE FROM rate_limits WHERE key IN (SELECT key FROM rate_limits"  # noqa: S608  its only value is a number of ours
     f" WHERE updated_at < now() - interval '{2 * WINDOW_SECONDS} seconds' LIMIT 1000) RETURNING key",
 )
 

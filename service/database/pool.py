@@ -103,7 +103,7 @@ class Pool(Lender):
         try:
             # The driver's own timer costs less than asyncio.timeout, and the wait for the connection counts too.
             timeout = None if deadline is None else max(deadline - started_at, MINIMUM_TIMEOUT_SECONDS)
-            return await connection.fetch(statement.sql, *args, timeout=timeout)  # type: ignore[no-any-return]
+            return await connection.fetch(statement.sql, *args, timeout=timeout)  # type: ignore[no-any-return]  # asyncpg ships no types
         except BaseException as error:
             failure = error
             raise
@@ -138,7 +138,7 @@ class Transaction:
     async def fetch(self, statement: Statement, *args: object) -> list[asyncpg.Record]:
         started_at = monotonic()
         try:
-            return await self._connection.fetch(statement.sql, *args)  # type: ignore[no-any-return]
+            return await self._connection.fetch(statement.sql, *args)  # type: ignore[no-any-return]  # asyncpg ships no types
         finally:
             self._pool.observe(statement.operation, monotonic() - started_at)
 

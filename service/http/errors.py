@@ -80,7 +80,8 @@ def _from_sanic(exception: SanicException) -> Problem:
         return problems.HeadersTooLarge()
     kind = _BY_STATUS.get(exception.status_code)
     if kind is None:
-        return problems.BadRequest() if 400 <= exception.status_code < 500 else problems.Unexpected()  # noqa: PLR2004
+        clients_fault = 400 <= exception.status_code < 500  # noqa: PLR2004  clearest as numbers
+        return problems.BadRequest() if clients_fault else problems.Unexpected()
     problem = kind()
     problem.headers.update(exception.headers)
     return problem

@@ -28,7 +28,7 @@ _REPLAYED_HEADERS = ("etag", "location", "content-location")
 _BOUND = Statement("idempotency_bound", f"SET LOCAL lock_timeout = {WAIT_MS}")
 _CLAIM = Statement(
     "idempotency_claim",
-    "INSERT INTO idempotency_keys AS held (id, user_id, key, fingerprint)"  # noqa: S608
+    "INSERT INTO idempotency_keys AS held (id, user_id, key, fingerprint)"  # noqa: S608  its only value is a number of ours
     " SELECT $1, $2, $3, $4 WHERE EXISTS (SELECT FROM users WHERE id = $2 AND ended_at IS NULL)"
     " ON CONFLICT (user_id, key) DO UPDATE"
     " SET id = excluded.id, fingerprint = excluded.fingerprint, created_at = excluded.created_at"
@@ -44,7 +44,7 @@ _FIND = Statement(
 )
 PURGE = Statement(
     "idempotency_purge",
-    "DELETE FROM idempotency_keys WHERE id IN (SELECT id FROM idempotency_keys"  # noqa: S608
+    "DELETE FROM idempotency_keys WHERE id IN (SELECT id FROM idempotency_keys"  # noqa: S608  its only value is a number of ours
     f" WHERE created_at < now() - interval '{HOURS_KEPT} hours' LIMIT 1000) RETURNING id",
 )
 

@@ -101,7 +101,7 @@ FAULTS: dict[str, Callable[[User], str]] = {
     "alg null": header(alg=None),
     "alg HS512": lambda user: jwt.encode(valid_claims(user), SECRET * 2, algorithm="HS512"),
     "alg RS256": header(alg="RS256"),
-    "header a list": lambda user: hs256([], json.dumps(valid_claims(user)).encode()),  # type: ignore[arg-type]
+    "header a list": lambda user: hs256([], json.dumps(valid_claims(user)).encode()),  # type: ignore[arg-type]  # a wrong type is the fault
     "crit unknown": header(crit=["x-unknown"], **{"x-unknown": 1}),
     "crit empty": header(crit=[]),
     "b64 false": header(crit=["b64"], b64=False),

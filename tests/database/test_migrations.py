@@ -168,9 +168,9 @@ def test_the_files_have_numbers_of_their_own() -> None:
 
 
 def test_drift_between_models_and_migrations_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tortoise import fields  # noqa: PLC0415
+    from tortoise import fields  # noqa: PLC0415  only this test needs the models
 
-    from service.tasks.model import Task  # noqa: PLC0415
+    from service.tasks.model import Task  # noqa: PLC0415  only this test needs the models
 
     assert drift() == ""
     extra = fields.IntField(null=True)

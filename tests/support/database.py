@@ -100,7 +100,7 @@ def run_sql(url: str, sql: str, *arguments: object) -> list[asyncpg.Record]:
     async def run() -> list[asyncpg.Record]:
         connection = await asyncpg.connect(url)
         try:
-            return await connection.fetch(sql, *arguments)  # type: ignore[no-any-return]
+            return await connection.fetch(sql, *arguments)  # type: ignore[no-any-return]  # asyncpg ships no types
         finally:
             await connection.close()
 

@@ -92,3 +92,11 @@ def test_the_type_checker_sees_the_calls_from_a_route_to_its_store(tmp_path: Pat
     assert '"AccountStore" has no attribute "rotat"' in seen
     assert 'Argument "new_hash" to "log_in" of "AccountStore" has incompatible type "int"' in seen
     assert "Found 2 errors in 1 file" in seen
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if path.name == "__init__.py"], ids=lambda path: path.parent.name
+)
+def test_a_package_says_nothing_itself(path: Path) -> None:
+    """What it said would run at the import of any of its modules, and be a second place to import each from."""
+    assert not [line for line in path.read_text().splitlines() if not line.startswith("__version__ = ")]

@@ -39,7 +39,7 @@ class Client:
         for name, value in headers.items():
             request.add_header(name.replace("_", "-"), value)
         try:
-            with urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310  see above
+            with urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310  as above
                 return Answer(response.status, response.headers, response.read().decode())
         except HTTPError as error:
             with error:
