@@ -17,7 +17,7 @@ import httpx
 from tests.support.database import ROOT, bare_environment, run_sql
 
 SECRET = "a secret for tests that is long enough"
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 
 class Service:
