@@ -1,6 +1,7 @@
 """The composition root: the only place that wires the parts together."""
 
 import os
+from dataclasses import replace
 
 import orjson
 from sanic import Sanic
@@ -26,7 +27,7 @@ from service.admin import Readiness, create_admin_app
 from service.api import document
 from service.background import Background
 from service.database import revisions
-from service.database.pool import Pool
+from service.database.pool import Pool, PoolOptions
 from service.description.routes import Description, docs
 from service.http.admission import Admission
 from service.http.capacity import ADMISSION_PART, Capacity
@@ -44,6 +45,7 @@ from service.tasks.cursors import Cursors
 from service.tasks.label_routes import labels
 from service.tasks.routes import tasks
 from service.tasks.services import TaskServices
+from service.tasks.streaming import Streaming
 from service.tasks.sync_routes import sync
 from service.tasks.trash_routes import trash
 from service.telemetry.metrics import Metrics
@@ -85,12 +87,13 @@ def create_app(settings: Settings) -> App:
     observer = Observer(metrics, slots, admission, tracer)
     issuer_keys = IssuerKeys(settings.oidc_issuer, metrics.background) if settings.oidc_issuer is not None else None
     accounts = _accounts(settings, pool, metrics, issuer_keys)
+    tasks_services = _tasks(settings, pool, metrics)
     services = Services(
         admission,
         observer,
         unsent,
         accounts,
-        _tasks(settings, pool),
+        tasks_services,
         Description(orjson.dumps(document())),
     )
     app: App = Sanic(
@@ -121,6 +124,7 @@ def create_app(settings: Settings) -> App:
         issuer_keys=issuer_keys,
         admission=admission,
         background=Background(metrics.background),
+        streaming=tasks_services.streaming,
         metrics=metrics,
         readiness=readiness,
         tracer=tracer,
@@ -155,15 +159,31 @@ def _accounts(settings: Settings, pool: Pool, metrics: Metrics, issuer_keys: Iss
     )
 
 
-def _tasks(settings: Settings, pool: Pool) -> TaskServices:
+def _tasks(settings: Settings, pool: Pool, metrics: Metrics) -> TaskServices:
     retention_seconds = settings.trash_retention_seconds
+    sync_tokens = SyncTokens(settings.cursor_key, retention_seconds=retention_seconds)
     return TaskServices(
         pool=pool,
         cursors=Cursors(settings.cursor_key),
-        sync_tokens=SyncTokens(settings.cursor_key, retention_seconds=retention_seconds),
+        sync_tokens=sync_tokens,
+        streaming=Streaming(
+            pool,
+            sync_tokens,
+            metrics.streams,
+            per_user_max=settings.streams_per_user_max,
+            streams_max=settings.streams_max,
+            listen=_listener_options(settings),
+        ),
         tasks_max=settings.tasks_per_user_max,
         retention_seconds=retention_seconds,
     )
+
+
+def _listener_options(settings: Settings) -> PoolOptions | None:
+    """None behind a pooler that would end a LISTEN with its transaction."""
+    if settings.db_pooler == "transaction":
+        return None
+    return replace(pool_options(settings), application_name="tasks-service-listener")
 
 
 def server_config(settings: Settings) -> Config:

@@ -23,6 +23,7 @@ from service.http.admission import Admission
 from service.http.requests import App
 from service.purge import purge_regularly
 from service.settings import Settings
+from service.tasks.streaming import Streaming
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import Tracer
 
@@ -64,6 +65,7 @@ class Lifecycle:
         issuer_keys: IssuerKeys | None,
         admission: Admission,
         background: Background,
+        streaming: Streaming,
         metrics: Metrics,
         readiness: Readiness,
         tracer: Tracer | None,
@@ -78,6 +80,7 @@ class Lifecycle:
         self._readiness = readiness
         self._tracer = tracer
         self._background = background
+        self._streaming = streaming
         self._admin_server: AsyncioServer | None = None
         self._stop_asked: Future[None] = Future()
         app.before_server_start(self.start)
@@ -99,6 +102,7 @@ class Lifecycle:
         purge_regularly(pool, self._background, trash_retention_seconds=self._settings.trash_retention_seconds)
         if self._issuer_keys is not None:
             self._background.start("issuer_keys", self._issuer_keys.run)
+        self._streaming.start(self._background)
 
     async def started(self, app: App) -> None:
         _spare_the_collector()
@@ -116,10 +120,12 @@ class Lifecycle:
         app.config.KEEP_ALIVE = False
         self._admission.end()
         log.info("draining", seconds=self._settings.drain_seconds)
+        await self._streaming.drain()
         await asyncio.sleep(self._settings.drain_seconds)
 
     async def stop(self, _: App) -> None:
         """After the last request: nothing may use the database any more. What fails here holds up nothing else."""
+        await _attempt(self._streaming.stop)
         await _attempt(lambda: self._background.stop(BACKGROUND_STOP_SECONDS))
         await asyncio.gather(_attempt(self._end_traces), _attempt(self._close_database))
         self._passwords.close()

@@ -171,6 +171,13 @@ class TooManyRequests(Problem):
         super().__init__(headers={"Retry-After": str(retry_after), **(headers or {})})
 
 
+class TooManyStreams(Problem):
+    status, code, title = 429, "too_many_streams", "The account has as many open streams as it may have"
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "5"})
+
+
 class HeadersTooLarge(Problem):
     status, code, title = 431, "headers_too_large", "The request's headers are too large"
 
@@ -219,6 +226,10 @@ class PoolExhausted(Retryable):
 
 class Overloaded(Retryable):
     code, title = "overloaded", "The service is doing all it can"
+
+
+class StreamsFull(Retryable):
+    code, title = "streams_full", "This process has as many open streams as it may have"
 
 
 class Unexpected(Problem):

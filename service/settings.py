@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     jwt_access_ttl_seconds: int = Field(900, ge=1, le=86_400)
     tasks_per_user_max: int = Field(100_000, ge=1, le=100_000_000)
     trash_retention_days: float = Field(30, gt=0, le=3650)
+    streams_per_user_max: int = Field(10, ge=1, le=100_000)
+    streams_max: int = Field(5000, ge=1, le=100_000)
     jwt_refresh_ttl_seconds: int = Field(2_592_000, ge=1, le=31_536_000)
     jwt_refresh_leeway_seconds: int = Field(30, ge=0, le=3600)
     oidc_issuer: str | None = Field(None, max_length=ISSUER_MAX)

@@ -101,6 +101,8 @@ class Answer:
     headers: Sequence[str] = ()
     links: Mapping[str, Json] = field(default_factory=dict)
     example: object = None
+    also: Mapping[str, Json] = field(default_factory=dict)
+    """The same in other media types, for requests that ask for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,7 @@ def _answer(answer: Answer) -> Json:
     if answer.schema is not None:
         schema = _ref("schemas", answer.schema) if isinstance(answer.schema, str) else answer.schema
         found["content"] = {JSON: {"schema": schema, **({"example": answer.example} if answer.example else {})}}
+        found["content"] |= answer.also
     if answer.links:
         found["links"] = dict(answer.links)
     return found

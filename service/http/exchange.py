@@ -44,6 +44,10 @@ class Connection(Protocol):
         """End the sending side, and wait a little for the client to hang up."""
         ...
 
+    def hand_over(self, successor: asyncio.BaseProtocol) -> Transport:
+        """Give the connection to another protocol. Raises RequestCancelled when the client has left."""
+        ...
+
     async def request_handler(self, request: Any) -> None: ...
 
 
@@ -142,6 +146,22 @@ class Exchange(Framed):
             await self._send(head)
             await self._send(body)
         self.stage = Stage.IDLE
+
+    async def end_with(self, answer: bytes) -> None:
+        """Send the whole answer as it is, and end the connection."""
+        await self._send(answer)
+        self._end()
+
+    def hand_over(self, successor: asyncio.BaseProtocol) -> Transport:
+        """Give the connection to another protocol: here the request is over with it. Raises RequestCancelled."""
+        transport = self.protocol.hand_over(successor)
+        self._end()
+        return transport
+
+    def _end(self) -> None:
+        self.response_func = None  # type: ignore[assignment]  # Sanic does so as well
+        self.stage = Stage.IDLE
+        self.keep_alive = False
 
 
 def user_of(request: Request) -> str | None:

@@ -58,7 +58,10 @@ class Observer:
         finally:
             self._metrics.in_progress -= 1
             slot.release()
-            self.record(request, _status(request), timing, span)
+            if _became_stream(request):
+                _end_span(request, span)  # what has begun is no request: it has metrics and a log line of its own
+            else:
+                self.record(request, _status(request), timing, span)
             self._admission.left()
 
     def refused(self, method: str, request_id: str, seconds: float) -> None:
@@ -126,6 +129,16 @@ def _waited(request: Request) -> float:
 
 def _milliseconds(seconds: float) -> float:
     return int(seconds * 100_000) / 100
+
+
+def _became_stream(request: Request) -> bool:
+    exchange: Any = request.stream  # false by now, which is no more than Sanic's word for an exchange that is over
+    return exchange is not None and bool(exchange.protocol.handed_over)
+
+
+def _end_span(request: Request, span: RequestSpan | None) -> None:
+    if span is not None and request.route is not None:
+        span.end(method=request.method, route=template(request.route.path), status=HTTPStatus.OK)
 
 
 def _status(request: Request) -> int:

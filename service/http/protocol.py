@@ -10,7 +10,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import cast
 
-from sanic.exceptions import RequestTimeout, ServiceUnavailable
+from sanic.exceptions import RequestCancelled, RequestTimeout, ServiceUnavailable
 from sanic.http import Stage
 from sanic.server import HttpProtocol
 
@@ -56,6 +56,7 @@ class Protocol(HttpProtocol):
         "_queued",
         "_unsent",
         "backlog",
+        "handed_over",
         "user",
         "waited",
     )
@@ -71,6 +72,9 @@ class Protocol(HttpProtocol):
         self._expired_at = 0.0
         self._idle_seconds: float = FIRST_REQUEST_SECONDS
         self.backlog = Backlog(self._unsent_bytes)
+        self.handed_over = False
+        """Whether the connection is another protocol's by now, that of a stream."""
+
         self.user: str | None = None
         """Who was last served here."""
 
@@ -159,6 +163,18 @@ class Protocol(HttpProtocol):
             self.transport.write_eof()
         self.transport.resume_reading()
         await asyncio.sleep(LINGER_SECONDS)  # the end of the connection cancels it
+
+    def hand_over(self, successor: asyncio.BaseProtocol) -> asyncio.Transport:
+        """Give the connection to another protocol. Raises RequestCancelled when the client has left."""
+        transport: asyncio.Transport | None = self.transport
+        if transport is None or transport.is_closing():
+            raise RequestCancelled
+        self._unsent.remove(self)
+        self.transport = None  # as after an abort: for this protocol there is nothing left to close
+        self.connections.discard(self)
+        self.handed_over = True
+        transport.set_protocol(successor)
+        return transport
 
     # The clock
 

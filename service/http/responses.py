@@ -70,6 +70,20 @@ class Response(HTTPResponse):
         return "".join(lines).encode("utf-8", "surrogateescape")
 
 
+def stream_head(response: BaseHTTPResponse, request_id: str, *, chunked: bool) -> bytes:
+    """The head of an answer without a known end. It ends the connection too, and without chunks nothing else does."""
+    lines = [
+        _STATUS_LINES[response.status],
+        f"X-Request-Id: {request_id}\r\n",
+        _COMMON_LINES,
+        f"Date: {http_date()}\r\nConnection: close\r\nContent-Type: {response.content_type}\r\n",
+        "Transfer-Encoding: chunked\r\n" if chunked else "",
+        *(f"{name}: {value}\r\n" for name, value in response.headers.items() if name.lower() != "content-type"),
+        "\r\n",
+    ]
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
 def add_common_headers(response: BaseHTTPResponse, request_id: str) -> None:
     """What every answer carries; one that brings a policy of its own keeps it."""
     response.headers["X-Request-Id"] = request_id

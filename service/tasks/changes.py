@@ -56,6 +56,10 @@ class Changes(NamedTuple):
     changes: list[Change]
     position: Position
     more: bool
+    clock: int
+    """The user's clock when this was read; like `now`, in microseconds since the epoch and of the database's clock."""
+
+    now: int
 
 
 _COLUMNS = ", ".join(COLUMNS)
@@ -87,6 +91,13 @@ READ = Statement(
     reads=True,
 )
 
+NOW = Statement(
+    "task_clock_now",
+    f"SELECT {_EPOCH.format('tasks_clock')}, {_EPOCH.format('statement_timestamp()')} FROM users"  # noqa: S608  fixed text
+    " WHERE id = $1 AND ended_at IS NULL",
+    reads=True,
+)
+
 
 class SyncTokens:
     def __init__(self, key: bytes, *, retention_seconds: float) -> None:
@@ -98,7 +109,7 @@ class SyncTokens:
         packed = _PACKED.pack(p.clock, p.task_id, p.first_sync, p.complete_at)
         return base64.urlsafe_b64encode(self._mac(user_id, packed) + packed).rstrip(b"=").decode()
 
-    def read(self, user_id: UUID, text: str) -> Position:
+    def read(self, user_id: UUID, text: str, given_as: str = "since") -> Position:
         """Raises Invalid for a token that is none, or another user's."""
         try:
             raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
@@ -107,7 +118,7 @@ class SyncTokens:
                 raise ValueError  # noqa: TRY301  one way out for every kind of nonsense
             return Position(*_PACKED.unpack(packed))
         except (ValueError, struct.error):
-            raise Invalid.field("since", "This is no sync token of this user", "sync_token") from None
+            raise Invalid.field(given_as, "This is no sync token of this user", "sync_token") from None
 
     def _mac(self, user_id: UUID, packed: bytes) -> bytes:
         return blake2b(user_id.bytes + packed, key=self._key, digest_size=MAC_BYTES).digest()
@@ -130,8 +141,17 @@ async def read_changes(
     changes = [] if rows[0][2] is None else [_change(begun, *row[2:]) for row in rows]
     shown = changes[: len(fitting([change.document for change in changes], limit))]
     if len(shown) < len(changes):
-        return Changes(shown, shown[-1].position, more=True)
-    return Changes(shown, Position(max(clock, begun.clock), _ANY_ID, 0, now), more=False)
+        return Changes(shown, shown[-1].position, more=True, clock=clock, now=now)
+    return Changes(shown, Position(max(clock, begun.clock), _ANY_ID, 0, now), more=False, clock=clock, now=now)
+
+
+async def read_position(db: Executor, user_id: UUID) -> Changes:
+    """No changes, and the position behind all that there have been so far. Raises Unauthorized."""
+    row = await db.fetchrow(NOW, user_id)
+    if row is None:
+        raise Unauthorized
+    clock, now = microseconds(row[0]), microseconds(row[1])
+    return Changes([], Position(clock, _ANY_ID, 0, now), more=False, clock=clock, now=now)
 
 
 def _change(begun: Position, at: float, task_id: UUID, live: bool, document: bytes) -> Change:  # noqa: FBT001  a row

@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from service import problems
 from service.description.openapi import Answer, Json, Operation
+from service.http.event_stream import EVENT_STREAM
 from service.rest.bodies import ACCEPT_MERGE_PATCH
 from service.tasks.batch import Batch
 from service.tasks.fields import DELETED_AT, FIELDS, object_schema
@@ -88,6 +89,19 @@ SCHEMAS: Json = {
     },
 }
 _EXAMPLE = SCHEMAS["Task"]["example"]
+
+_LAST_EVENT_ID: Json = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "For a stream: the id of the last event that the client has seen; goes before `since`",
+    "schema": {"type": "string", "maxLength": 200, "pattern": "^[A-Za-z0-9_-]*$"},
+}
+_EVENTS: Json = {
+    "type": "string",
+    "description": "Server-Sent Events. `event` is `task` or `deleted`; `data` is a TaskChange or TaskDeletion in one "
+    "line; `id` is a token. An event without data only tells a token.",
+    "contentMediaType": EVENT_STREAM,
+}
 
 _TASKS = "/api/{user_id}/tasks"
 _TASK = "/api/{user_id}/tasks/{task_id}"
@@ -272,10 +286,19 @@ OPERATIONS = (
         "list_changes",
         "List what has changed since a token",
         description="Without `since`: all tasks, which is the first sync. Each task appears once, in its latest state, "
-        "in the order of the changes.",
-        parameters=(*_parameters(ChangeParameters),),
-        answers=(Answer(200, "Changes, and the token for the next time", "Changes", ("Cache-Control",)),),
-        problems=(*_OWN, problems.SyncTokenExpired),
+        "in the order of the changes. Asked for with `Accept: text/event-stream`, the answer is a stream, which begins "
+        "behind `Last-Event-ID`, or `since`, or now, and goes on until the access token expires.",
+        parameters=(*_parameters(ChangeParameters), _LAST_EVENT_ID),
+        answers=(
+            Answer(
+                200,
+                "Changes, and the token for the next time; or a stream of them",
+                "Changes",
+                ("Cache-Control", "Vary"),
+                also={EVENT_STREAM: {"schema": _EVENTS}},
+            ),
+        ),
+        problems=(*_OWN, problems.SyncTokenExpired, problems.TooManyStreams, problems.StreamsFull),
     ),
     _operation(
         "get",

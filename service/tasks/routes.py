@@ -16,11 +16,12 @@ from service.tasks.batch import BATCH_BYTES_MAX, Batch, BatchStore
 from service.tasks.pages import fitting
 from service.tasks.paging import TaskQuery, parse_list_query
 from service.tasks.schemas import NewTask, TaskPatch, TaskReplacement, parse_task_id
-from service.tasks.services import once, services_of, task_store, trash_store
+from service.tasks.services import announce, once, services_of, task_store, trash_store
 from service.tasks.store import Task
 
 tasks = Blueprint("tasks", url_prefix="/api/<user_id:str>/tasks")
 tasks.on_request(owner_of_path)
+tasks.on_response(announce)
 
 
 @tasks.post("")

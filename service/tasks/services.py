@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from sanic import HTTPResponse
 
@@ -12,7 +13,10 @@ from service.rest.idempotency import idempotent
 from service.tasks.changes import SyncTokens
 from service.tasks.cursors import Cursors
 from service.tasks.store import TaskStore
+from service.tasks.streaming import Streaming
 from service.tasks.trash import TrashStore
+
+WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,7 @@ class TaskServices:
     pool: Pool
     cursors: Cursors
     sync_tokens: SyncTokens
+    streaming: Streaming
     tasks_max: int
     retention_seconds: float
 
@@ -46,3 +51,9 @@ def trash_store(request: Request, executor: Executor | None = None) -> TrashStor
 async def once(request: Request, work: Callable[[Executor], Awaitable[HTTPResponse]]) -> HTTPResponse:
     """Run `work`, once for each Idempotency-Key."""
     return await idempotent(request, services_of(request).pool, principal_of(request).user_id, work)
+
+
+def announce(request: Request, response: HTTPResponse) -> None:
+    """Response middleware of every blueprint that writes tasks: streams hear of the change at once, not when asked."""
+    if request.method in WRITES and response.status < HTTPStatus.MULTIPLE_CHOICES:
+        services_of(request).streaming.changed(principal_of(request).user_id)

@@ -16,10 +16,11 @@ from service.tasks.pages import fitting
 from service.tasks.parameters import LIMIT_DEFAULT, Cursor, Limit, parse_query
 from service.tasks.routes import changed, json_array, next_link
 from service.tasks.schemas import parse_task_id
-from service.tasks.services import once, services_of, trash_store
+from service.tasks.services import announce, once, services_of, trash_store
 
 trash = Blueprint("trash", url_prefix="/api/<user_id:str>/trash")
 trash.on_request(owner_of_path)
+trash.on_response(announce)
 
 SCOPE = "trash"
 

@@ -41,6 +41,11 @@ BackgroundTask = Literal[
     "rate_limit_purge",
     "schema_watch",
     "session_purge",
+    "stream_keepalive",
+    "stream_listener",
+    "stream_notifier",
+    "stream_poll",
+    "stream_reader",
     "trash_purge",
 ]
 """All that runs beside the requests: a closed set, since it is a label."""
@@ -172,6 +177,45 @@ class DatabaseMetrics:
         return child
 
 
+StreamEnd = Literal["account", "client", "drain", "error", "expired", "shutdown", "slow", "token"]
+"""Why a stream ended. `token` is its sync token, which got too old; `expired` the access token."""
+
+
+class StreamMetrics:
+    """What the event streams count."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._open = Gauge("sync_streams", "Open event streams", registry=registry)
+        self._events = Counter("sync_events_total", "Events written to streams", ["event"], registry=registry)
+        self._ended = Counter(
+            "sync_streams_ended_total", "Streams that ended, by reason", ["reason"], registry=registry
+        )
+        self._listening = Gauge(
+            "sync_notifications",
+            "Whether the database notifies this process of changes (1); else it asks for them",
+            registry=registry,
+        )
+        self.delivery_seconds = _Histogram(
+            "sync_delivery_seconds",
+            "Time from a change, by the database's clock, until it was written to a stream that had seen all before it",
+            buckets=_REQUEST,
+            registry=registry,
+        )
+        self._by_event = {event: self._events.labels(event) for event in ("task", "deleted")}
+        for reason in get_args(StreamEnd):
+            self._ended.labels(reason)
+
+    def watch(self, *, streams: Callable[[], int], listening: Callable[[], bool]) -> None:
+        self._open.set_function(streams)
+        self._listening.set_function(listening)
+
+    def ended(self, reason: StreamEnd) -> None:
+        self._ended.labels(reason).inc()
+
+    def written(self, event: str, count: int) -> None:
+        self._by_event[event].inc(count)
+
+
 class Metrics:
     """The service's registry. `slo_latency_seconds` is always an exact bucket of the request histogram."""
 
@@ -184,6 +228,7 @@ class Metrics:
         self.database = DatabaseMetrics(registry)
         self.background = BackgroundMetrics(registry)
         registry.register(_Dropped())
+        self.streams = StreamMetrics(registry)
         self.in_progress = 0
         Gauge("http_requests_in_progress", "Requests being answered right now", registry=registry).set_function(
             lambda: self.in_progress

@@ -11,7 +11,7 @@ from service.database.session import role_settings, role_sql
 from service.settings import Settings
 from tests.support.database import ROOT, Database
 from tests.support.server import Service
-from tests.support.users import User
+from tests.support.users import User, sign_up
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
 
@@ -75,6 +75,27 @@ def test_the_example_client_pages_polls_writes_and_retries(service: Service, use
     )
     assert done.stdout == "304 True 200 412\n"
     assert len(user.list()) == 1
+
+
+def test_the_example_follower_misses_nothing(start_service: Callable[..., Service], service: Service) -> None:
+    """Not what happened while its process was away either."""
+    leaving = start_service()
+    with sign_up(service.url) as user:
+        tasks = [user.create(title) for title in ("one", "two")]
+        command = [sys.executable, str(ROOT / "docs/examples/follow.py"), leaving.url, user.id, user.token]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follower:
+            assert follower.stdout is not None
+            shown = follower.stdout
+            assert [shown.readline() for _ in tasks] == ['["one"]\n', '["one", "two"]\n']
+            user.create("th\u2028ree")
+            assert shown.readline() == '["one", "th\\u2028ree", "two"]\n'
+            leaving.stop()
+            user.http.delete(user.path(tasks[0]))
+            leaving.start()
+            assert shown.readline() == '["th\\u2028ree", "two"]\n'
+            user.create("four")
+            assert shown.readline() == '["four", "th\\u2028ree", "two"]\n'
+            follower.kill()
 
 
 def test_the_readme_shows_the_example_client_as_it_is() -> None:
