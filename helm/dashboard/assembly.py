@@ -20,12 +20,12 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from helm.dashboard import database, objective, pool, process, time_spent, traffic
+from helm.dashboard import database, objective, pool, process, streams, time_spent, traffic
 from helm.dashboard.panels import DATASOURCE, of_pods
 
 PATH = Path(__file__).parents[1] / "tasks-service" / "dashboards" / "tasks-service.json"
 UID = "tasks-service"
-ROWS = (objective, traffic, time_spent, pool, database, process)
+ROWS = (objective, traffic, time_spent, pool, database, process, streams)
 
 # What the chart sets from its values: objectives, and how many connections the database leaves us.
 # The defaults are those of values.yaml, so that the file can also be imported by hand.
@@ -33,7 +33,7 @@ CONSTANTS = {
     "slo_latency_seconds": "0.2",
     "slo_latency_target": "0.99",
     "slo_availability": "0.999",
-    "connection_budget": "80",
+    "connection_budget": "84",
 }
 
 DESCRIPTION = (

@@ -15,6 +15,7 @@ ROW_TITLES = [
     "Pool",
     "Database and migrations",
     "Process",
+    "Event streams",
 ]
 
 

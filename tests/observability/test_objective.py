@@ -74,7 +74,7 @@ def test_shares_reach_rules_and_dashboard() -> None:
 @pytest.mark.parametrize(
     ("settings", "budget"),
     [
-        (("postgresql.maxConnections=150",), "130"),
+        (("postgresql.maxConnections=150",), "134"),
         (
             (
                 "postgresql.enabled=false",

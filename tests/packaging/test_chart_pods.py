@@ -82,8 +82,20 @@ def test_nothing_public_points_at_the_admin_port(values_file: str) -> None:
         backends = [p["backend"]["service"] for r in route["spec"]["rules"] for p in r["http"]["paths"]]
         assert backends == [{"name": public["metadata"]["name"], "port": {"name": "http"}}]
     for route in of_kind(manifests, "HTTPRoute"):
-        names = [backend["name"] for rule in route["spec"]["rules"] for backend in rule["backendRefs"]]
-        assert names == [public["metadata"]["name"]]
+        names = {backend["name"] for rule in route["spec"]["rules"] for backend in rule["backendRefs"]}
+        assert names == {public["metadata"]["name"]}
+
+
+def test_no_timeout_of_a_request_ends_a_stream() -> None:
+    """A stream is a request whose answer does not end; it has a rule of its own, for each of the matches."""
+    matches = ("httpRoute.matches[0].path.value=/a", "httpRoute.matches[1].path.value=/b")
+    (route,) = of_kind(render("gateway.yaml", *matches), "HTTPRoute")
+    requests, streams = route["spec"]["rules"]
+    assert requests["timeouts"] == {"request": "10s"}
+    assert streams["timeouts"] == {"request": "0s"}
+    accept = [{"type": "Exact", "name": "Accept", "value": "text/event-stream"}]
+    assert [match.pop("headers") for match in streams["matches"]] == [accept, accept]
+    assert streams["matches"] == requests["matches"]
 
 
 @pytest.mark.parametrize("values_file", VALUES_FILES)

@@ -15,9 +15,9 @@ CLUSTER = ("postgresql.enabled=false", "cloudnativepg.enabled=true")
 def test_connections_that_cannot_fit_are_refused(helm: str) -> None:
     error = refuse("replicaCount=4", helm=helm)
 
-    assert "replicaCount 4 + strategy surge 1, times database.pool.max 20 = 100 connections" in error
-    assert "database.reservedConnections 20, exceed postgresql.maxConnections 100" in error
-    assert "database.pool.max (at most 16 fits)" in error
+    assert "replicaCount 4 + strategy surge 1, times database.pool.max 20 and 1 that listens = 105 connections" in error
+    assert "database.reservedConnections 16, exceed postgresql.maxConnections 100" in error
+    assert "database.pool.max (at most 15 fits)" in error
 
 
 def test_the_budget_names_the_values_of_each_database() -> None:
@@ -28,9 +28,9 @@ def test_the_budget_names_the_values_of_each_database() -> None:
 
 def test_the_budget_is_exact_at_its_edge() -> None:
     render("default.yaml", "replicaCount=3")
-    render("default.yaml", "replicaCount=4", "database.pool.max=16")
-    render("default.yaml", "replicaCount=4", "postgresql.maxConnections=120")
-    refuse("replicaCount=4", "postgresql.maxConnections=119")
+    render("default.yaml", "replicaCount=4", "database.pool.max=15")
+    render("default.yaml", "replicaCount=4", "postgresql.maxConnections=121")
+    refuse("replicaCount=4", "postgresql.maxConnections=120")
 
 
 def test_surge_counts_as_number_and_as_percentage() -> None:

@@ -73,8 +73,10 @@ new pod in a rollout, or the migration. So a release that could get there is not
 {{- $surge := int (include "tasks-service.surge" (dict "replicas" $replicas "strategy" $v.strategy)) -}}
 {{- $pods := add $replicas $surge -}}
 {{- $pool := int $v.database.pool.max -}}
-{{- $wanted := mul $pods $pool -}}
-{{- $sum := printf "%s %d + strategy surge %d, times database.pool.max %d = %d connections" $replicasName $replicas $surge $pool $wanted -}}
+{{- /* Beside its pool a pod listens on one connection, unless a pooler would lose its LISTEN. */ -}}
+{{- $listens := ternary 0 1 (eq (include "tasks-service.poolerMode" .) "transaction") -}}
+{{- $wanted := mul $pods (add $pool $listens) -}}
+{{- $sum := printf "%s %d + strategy surge %d, times database.pool.max %d and %d that listens = %d connections" $replicasName $replicas $surge $pool $listens $wanted -}}
 {{- $reserved := int $v.database.reservedConnections -}}
 {{- $limitName := "database.maxConnections" -}}
 {{- $limit := int $v.database.maxConnections -}}
@@ -95,7 +97,7 @@ new pod in a rollout, or the migration. So a release that could get there is not
 {{- end -}}
 {{- if eq (include "tasks-service.poolerMode" .) "none" -}}
 {{- if gt (add $wanted $reserved) $limit -}}
-{{- $fits := max 0 (div (sub $limit $reserved) $pods) -}}
+{{- $fits := max 0 (sub (div (sub $limit $reserved) $pods) $listens) -}}
 {{- fail (printf "\n\nconnection budget: %s, plus database.reservedConnections %d, exceed %s %d.\nLower database.pool.max (at most %d fits) or %s, raise %s, or put a transaction pooler between.\n" $sum $reserved $limitName $limit $fits $replicasName $limitName) -}}
 {{- end -}}
 {{- else -}}

@@ -39,6 +39,8 @@ QUEUED_REQUESTS_PER_USER: {{ .Values.limits.queuedRequestsPerUser | int | quote 
 SERVER_TIMING: {{ .Values.server.serverTiming | quote }}
 SIGNUPS_PER_ADDRESS_PER_MINUTE: {{ .Values.limits.signupsPerAddressPerMinute | int | quote }}
 SLO_LATENCY_MS: {{ .Values.slo.latencyMs | int | quote }}
+STREAMS_MAX: {{ .Values.limits.streams | int | quote }}
+STREAMS_PER_USER_MAX: {{ .Values.limits.streamsPerUser | int | quote }}
 TRUSTED_PROXIES: {{ include "tasks-service.trustedProxies" . | quote }}
 {{- end -}}
 
