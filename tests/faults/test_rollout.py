@@ -110,16 +110,19 @@ def test_the_recipe_changes_the_schema_while_pods_serve(fresh_database: Database
     text = (ROOT / "migrations" / "README.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(blocks) == 4
-    names = ("due_at", "due_at_index", "due_later", "due_later_validated")
+    names = ("remind_at", "remind_at_index", "reminded_later", "reminded_later_validated")
     extra = {f"{90 + i}_20300101000000_{n}.py": block for i, (n, block) in enumerate(zip(names, blocks, strict=True))}
     migrations = Migrations(tmp_path / "migrations", extra)
     with serve(fresh_database.url) as service, sign_up(service.url) as user, Load(user) as load:
         migrations.run(fresh_database, "upgrade")
-        valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'tasks_by_due_at'::regclass"
+        valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'tasks_by_remind_at'::regclass"
         assert fresh_database.value(valid) is True
-        assert fresh_database.value("SELECT convalidated FROM pg_constraint WHERE conname = 'tasks_due_later'") is True
+        assert (
+            fresh_database.value("SELECT convalidated FROM pg_constraint WHERE conname = 'tasks_reminded_later'")
+            is True
+        )
         migrations.run(fresh_database, "downgrade", "--to", str(max(r.number for r in revisions.files())))
-        assert fresh_database.value("SELECT to_regclass('tasks_by_due_at') IS NULL") is True
+        assert fresh_database.value("SELECT to_regclass('tasks_by_remind_at') IS NULL") is True
         migrations.run(fresh_database, "upgrade")
         load.until_success(time.monotonic())
     assert {a.status for a in load.answers} == {200, 201}

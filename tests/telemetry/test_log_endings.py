@@ -133,7 +133,8 @@ def test_sigterm_in_the_worst_moment_is_neither_lost_nor_deadly(database: Databa
         assert service.process.wait(30) == 0
     finally:
         service.stop(signal.SIGKILL)
-    assert [line["event"] for line in events(service.log())] == ["started", "draining", "stopped"]
+    names = [line["event"] for line in events(service.log())]
+    assert (names[0], names[-2:]) == ("started", ["draining", "stopped"])
 
 
 def test_what_is_logged_before_a_crash_is_written(fresh_database: Database) -> None:
