@@ -6,6 +6,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event, Lock, Thread
 
 FLUSH_SECONDS = 0.1
@@ -41,14 +42,17 @@ class Output:
         return self._refused + self._lost
 
     def write(self, line: bytes) -> None:
-        """Never waits, and never fails."""
+        """Never fails, and never waits but where no thread can be started."""
         if len(self._queue) >= LINES_MAX:
             self._refused += 1
             return
         self._queue.append(line)
-        if not self._wake.is_set():
-            self._start()
+        if self._wake.is_set():
+            return
+        if self._start():
             self._wake.set()
+        else:
+            self._write_all()
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until all lines so far are written or dropped; False when that took too long."""
@@ -60,14 +64,20 @@ class Output:
         self._wake.set()
         return done.wait(timeout_seconds)
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
+        """False where there can be no thread: at the end of the interpreter, or at a limit of the system."""
         if self._thread is not None:
-            return
+            return True
         with self._starting:
             if self._thread is None:
                 # A daemon: a reader that does not read must not keep the process from ending.
-                self._thread = Thread(target=self._run, name="log-output", daemon=True)
-                self._thread.start()
+                thread = Thread(target=self._run, name="log-output", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    return False
+                self._thread = thread
+        return True
 
     def _run(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # signals are the main thread's
@@ -76,7 +86,11 @@ class Output:
             self._hurry.wait(FLUSH_SECONDS)
             self._hurry.clear()
             self._wake.clear()  # before the queue is emptied: a line that comes now wakes us again
-            while self._queue:
+            self._write_all()
+
+    def _write_all(self) -> None:
+        while self._queue:
+            with suppress(Exception):  # nothing may end this thread: nobody would hear of it
                 self._write_some()
 
     def _write_some(self) -> None:

@@ -4,11 +4,13 @@ import json
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 
 import pytest
 import structlog
 
 from service.telemetry import logs
+from service.telemetry.output import Output
 
 LINE: dict[str, object] = {"method": "GET", "status": 200, "duration_ms": 1.25, "user_id": None}
 
@@ -93,3 +95,30 @@ def test_lines_of_many_threads_are_whole_and_each_threads_in_order(capfd: pytest
     assert len(lines) == 4000
     for thread in range(4):
         assert [line["number"] for line in lines if line["thread"] == thread] == list(range(1000))
+
+
+def test_lines_are_written_where_no_thread_can_be_started(capfd: pytest.CaptureFixture[str]) -> None:
+    output = Output(lambda _: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Thread, "start", _no_more_threads)
+        output.write(b"first")
+        output.write(b"second")
+        assert capfd.readouterr().out == "first\nsecond\n"
+    output.write(b"third")
+    assert output.flush(10)
+    assert (capfd.readouterr().out, output.dropped()) == ("third\n", 0)
+
+
+def _no_more_threads(_: Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_mistake_in_the_thread_ends_no_logging(capfd: pytest.CaptureFixture[str]) -> None:
+    output = Output(lambda _: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(output, "_put", lambda _: 1 // 0)
+        output.write(b"lost")
+        output.flush(0.5)
+    output.write(b"written")
+    assert output.flush(10)
+    assert capfd.readouterr().out == "written\n"
