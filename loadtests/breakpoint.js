@@ -2,7 +2,7 @@
 //
 // The polling mix at an open arrival rate: START (100), then STEP (100) more every STEP_SECONDS (5) up to MAX (3000).
 // The run ends itself at the first step with a failure or with a p95 above the objective, and prints the capacity: the
-// rate of the last step that held. k6 calls that end a crossed threshold (status 99); `make load` knows better.
+// rate of the last step that passed. k6 calls that end a crossed threshold (status 99); `make load` knows better.
 import exec from 'k6/execution';
 import { Counter } from 'k6/metrics';
 
@@ -70,18 +70,18 @@ export default guarded((data) => {
 
 function findings({ metrics }) {
   const seen = steps.map((rate, step) => measured(metrics, rate, step)).filter(({ count }) => count);
-  const broken = seen.findIndex(({ verdict }) => verdict !== 'held');
-  const held = broken < 0 ? seen : seen.slice(0, broken);
-  const capacity = held.length ? held[held.length - 1].rate : 0;
-  const end = broken < 0 ? `it held all the way to ${capacity}: raise MAX` : `${seen[broken].rate} was too much`;
+  const failedAt = seen.findIndex(({ verdict }) => verdict !== 'passed');
+  const passed = failedAt < 0 ? seen : seen.slice(0, failedAt);
+  const capacity = passed.length ? passed[passed.length - 1].rate : 0;
+  const end = failedAt < 0 ? `every step up to ${capacity} passed: raise MAX` : `${seen[failedAt].rate} was too much`;
   const head = ['offered per s', 'answered', 'p95 ms', 'failed', 'verdict'];
-  const shown = broken < 0 ? seen : seen.slice(0, broken + 1); // what came after was cut short
+  const shown = failedAt < 0 ? seen : seen.slice(0, failedAt + 1); // what came after was cut short
   const lines = shown.map((step) => [step.rate, step.count, round(step.p95), step.failed, step.verdict]);
-  return [...table(head, lines), '', `capacity: ${capacity} requests per second (${end})`, ...(broken < 0 ? [] : doubt(metrics))];
+  return [...table(head, lines), '', `capacity: ${capacity} requests per second (${end})`, ...(failedAt < 0 ? [] : otherLimit(metrics))];
 }
 
-// A run that broke while the service had room says nothing about the service.
-function doubt(metrics) {
+// A run that failed while the service was not at its limit says nothing about the service.
+function otherLimit(metrics) {
   const [cpu, inUse] = ['service_cpu', 'pool_in_use'].map((name) => values(metrics, name).max);
   if (cpu === undefined || cpu >= BUSY || inUse >= BUSY * values(metrics, 'pool_max').value) return [];
   return [`the service was not at its limit, with at most ${round(cpu)} cores and ${inUse} connections in use: something else was, most likely k6`];
@@ -97,5 +97,5 @@ function measured(metrics, rate, step) {
 function verdict(count, failed, p95, rate) {
   if (failed) return 'requests failed';
   if (p95 >= LATENCY_MS) return 'too slow';
-  return count < OFFERED * rate * STEP_SECONDS ? 'incomplete' : 'held';
+  return count < OFFERED * rate * STEP_SECONDS ? 'incomplete' : 'passed';
 }

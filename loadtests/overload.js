@@ -1,4 +1,4 @@
-// At three times what the service can do, does it still do its best, and refuse the rest quickly and politely?
+// At three times what the service can do, does it still do its best, and refuse the rest quickly, with a clean 429 or 503?
 //
 // Promise: at least 90 % of the best goodput, every other answer 429 or 503 with Retry-After within 1.1 s, memory flat.
 // The best goodput is RATE, or what 50 clients that never pause get in CALIBRATE_SECONDS (10). Then FACTOR (3) times as
@@ -73,7 +73,7 @@ export async function setup() {
 
 export default guarded(async (data) => {
   http.setResponseCallback(http.expectedStatuses({ min: 200, max: 399 }, 429, 503));
-  const share = (data.best * FACTOR) / TICKS / SENDERS;
+  const perSender = (data.best * FACTOR) / TICKS / SENDERS;
   const beginning = Date.now();
   const sent = [];
   for (let tick = 0; tick < (SETTLING_SECONDS + SECONDS) * TICKS; tick++) {
@@ -81,7 +81,7 @@ export default guarded(async (data) => {
     await until(due);
     const judged = tick >= SETTLING_SECONDS * TICKS;
     stamp(data, { phase: judged ? 'overload' : 'settling' });
-    const count = Math.floor(share) + (Math.random() < share % 1 ? 1 : 0);
+    const count = Math.floor(perSender) + (Math.random() < perSender % 1 ? 1 : 0);
     for (let i = 0; i < count; i++) sent.push(arrive(data.sessions, judged));
     if (judged) onTime.add(Date.now() - due < LATE_MS);
   }
@@ -96,10 +96,10 @@ function until(time) {
 async function arrive(sessions, judged) {
   const response = await answered(sessions);
   if (!judged) return;
-  const [good, polite] = [response !== null && served(response), response !== null && refused(response)];
+  const [good, refusal] = [response !== null && served(response), response !== null && refused(response)];
   goodput.add(good);
-  clean.add(good || polite);
-  if (polite) {
+  clean.add(good || refusal);
+  if (refusal) {
     const { blocked, connecting, duration: waited } = response.timings;
     refusals.add(blocked + connecting + waited);
   }

@@ -142,7 +142,7 @@ def _check(_: argparse.Namespace) -> int:
 
 
 def _drift(_: argparse.Namespace) -> int:
-    from service.database.drift import drift  # noqa: PLC0415  it looks at the models of all features
+    from service.database.drift import drift  # noqa: PLC0415  it loads the models of all features
 
     drifted = drift()
     if drifted:

@@ -27,7 +27,7 @@ SERVICE = Path(__file__).resolve().parent
 COMMAND = (sys.executable, "-m", "service")
 STOP_SECONDS = 15.0
 LOOK_MILLISECONDS = 200
-"""How often the children are looked after while no code changes."""
+"""Between two checks of the children, while no code changes."""
 
 
 class Interruption:

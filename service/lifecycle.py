@@ -40,7 +40,7 @@ TRACES_SECONDS = 2.0
 way, a process is gone within 10 s."""
 
 GARBAGE_THRESHOLD = 10_000
-"""New objects between two looks for garbage; Python's own 700 suits programs with far fewer of them."""
+"""New objects between two runs of the garbage collector; Python's own 700 suits programs with far fewer of them."""
 
 log = structlog.get_logger()
 
@@ -105,7 +105,7 @@ class Lifecycle:
         self._streaming.start(self._background)
 
     async def started(self, app: App) -> None:
-        _spare_the_collector()
+        _tune_garbage_collection()
         self._readiness.started = True
         # Sanic has set them to be ignored; not every system lets one wait for such a signal.
         for number in STOP_SIGNALS:
@@ -190,10 +190,10 @@ async def _attempt(step: Callable[[], Awaitable[object]]) -> None:
         log.exception("stop_failed")
 
 
-def _spare_the_collector() -> None:
-    """What exists by now stays for good, and requests leave few cycles behind: look for those less often.
+def _tune_garbage_collection() -> None:
+    """What exists by now stays for good, and requests leave few cycles behind: collect those less often.
 
-    With a thousand requests under way, the default looks through all of them every few milliseconds.
+    With a thousand requests under way, the default would walk all of them every few milliseconds.
     """
     gc.collect()
     gc.freeze()

@@ -189,7 +189,7 @@ def load_settings() -> Settings:
 
 def _masked(given: Mapping[str, Any], wrong: set[str]) -> list[str]:
     """What disagrees among the settings that are right in themselves: pydantic stops at those that are not."""
-    if not wrong:  # then they have been looked at
+    if not wrong:  # then they have been checked
         return []
     known_good = {name: Settings.model_fields[name].get_default() for name in wrong}
     if "database_url" in wrong:

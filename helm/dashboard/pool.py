@@ -83,7 +83,7 @@ def _budget() -> timeseries.Panel:
         "docs/runbooks/TasksServiceConnectionBudgetNearEnd.md.",
         "none",
         [
-            query(f"sum({of_pods('db_pool_connections')})", "held"),
+            query(f"sum({of_pods('db_pool_connections')})", "open"),
             query(f"sum({of_pods('db_pool_max_connections')})", "may open"),
             query(BUDGET, CEILING),
         ],

@@ -13,7 +13,7 @@ REQUESTS = f"scalar(sum({per_second('http_request_duration_seconds_count')}))"
 SIGNATURES = """
 | what you see | what it is | go to |
 |---|---|---|
-| **pool** grows, db does not | connections run out: too few, or held too long | row *Pool* |
+| **pool** grows, db does not | connections run out: too few, or in use for too long | row *Pool* |
 | **db** grows, pool follows later | a slow statement or a lock | query time by operation |
 | **app** and **loop lag** grow together, db too | something blocks the event loop | one pod or all? |
 | 503 at once, **all phases near 0** | the database is away | connections opened and closed |
@@ -49,7 +49,7 @@ def panels() -> list[Builder[dashboard.Panel]]:
         ),
         stacked(
             "Seconds spent per second, by phase",
-            "How busy each phase is altogether. `db` is the mean number of connections at work: near the "
+            "How busy each phase is altogether. `db` is the mean number of connections in use: near the "
             "pool's size it cannot grow any more.",
             "none",
             [query(f"sum by (phase) ({per_second(f'{PHASE}_sum')})", "{{phase}}")],

@@ -1,4 +1,4 @@
-// How figures look, in the terminal and on the page.
+// How figures are written, in the terminal and on the page.
 export function round(value) {
   return value >= 100 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : String(Number(value.toFixed(4)));
 }

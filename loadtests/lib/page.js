@@ -13,8 +13,8 @@ const STYLE = `
   body { font: 15px/1.5 system-ui, sans-serif; max-width: 760px; margin: 2rem auto; padding: 0 1rem;
     color: var(--ink); background: var(--back); }
   h1 { font-size: 1.4rem; margin-bottom: 0; } h2 { font-size: 1rem; margin: 1.6rem 0 .3rem; }
-  p { color: var(--soft); margin: .3rem 0; } li.held::marker { content: '✓ '; color: var(--good); }
-  li.broken::marker { content: '✗ '; color: var(--bad); } li.broken { color: var(--bad); }
+  p { color: var(--soft); margin: .3rem 0; } li.passed::marker { content: '✓ '; color: var(--good); }
+  li.failed::marker { content: '✗ '; color: var(--bad); } li.failed { color: var(--bad); }
   code, td { font-variant-numeric: tabular-nums; }
   pre { overflow-x: auto; } .wide { overflow-x: auto; }
   table { border-collapse: collapse; width: 100%; } th, td { text-align: right; padding: .2rem .5rem;
@@ -40,7 +40,7 @@ ${result.dropped ? `<p>${result.dropped} arrivals were dropped: no virtual user 
 }
 
 function verdict({ ok, name, condition, measured }) {
-  return `<li class="${ok ? 'held' : 'broken'}"><code>${escape(`${name}: ${condition}`)}</code> ${measured === '' ? '' : `(${escape(measured)})`}</li>`;
+  return `<li class="${ok ? 'passed' : 'failed'}"><code>${escape(`${name}: ${condition}`)}</code> ${measured === '' ? '' : `(${escape(measured)})`}</li>`;
 }
 
 function charts({ windows, service, objective }) {

@@ -1,4 +1,4 @@
-// The mix that a task service really sees: clients that look again and again, and seldom change anything.
+// The mix that a task service really sees: clients that poll again and again, and seldom change anything.
 import { Rate } from 'k6/metrics';
 
 import * as tasks from './tasks.js';

@@ -53,7 +53,7 @@ export function samplePool(data) {
   sampledAt = Date.now();
 }
 
-// The processor's share that the service had since the last sample, in cores.
+// The processor time that the service took since the last sample, in cores.
 function addCpu(now) {
   const seconds = now('process_cpu_seconds_total') - before('process_cpu_seconds_total');
   trends.service_cpu.add(seconds / ((Date.now() - sampledAt) / 1000));

@@ -120,7 +120,7 @@ function text(result) {
     `${result.url} · ${result.seconds} s · objective: p95 below ${result.objective} ms · ${result.at}`,
     '',
     ...result.verdicts.map(({ ok, name, condition, measured }) =>
-      `${ok ? 'held  ' : 'BROKEN'}  ${name}: ${condition}${measured === '' ? '' : ` (${measured})`}`),
+      `${ok ? 'passed' : 'FAILED'}  ${name}: ${condition}${measured === '' ? '' : ` (${measured})`}`),
     '',
     ...table(HEAD, result.rows.map(cells)),
     '',

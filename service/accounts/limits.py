@@ -17,10 +17,10 @@ WINDOW_SECONDS = 60
 _HIT = Statement(
     "rate_limit_hit",
     f"""
-    INSERT INTO rate_limits AS held (key, hits) VALUES ($1, ARRAY[now()])
+    INSERT INTO rate_limits AS known (key, hits) VALUES ($1, ARRAY[now()])
     ON CONFLICT (key) DO UPDATE SET updated_at = now(), hits = (
         SELECT CASE WHEN count(*) < $2 THEN array_agg(hit ORDER BY hit) || now() ELSE array_agg(hit ORDER BY hit) END
-        FROM unnest(held.hits) AS hit WHERE hit > now() - interval '{WINDOW_SECONDS} seconds'
+        FROM unnest(known.hits) AS hit WHERE hit > now() - interval '{WINDOW_SECONDS} seconds'
     )
     RETURNING hits[cardinality(hits)] = now() AS allowed, now() AS hit, $2 - cardinality(hits) AS remaining,
         extract(epoch FROM hits[1] + interval '{WINDOW_SECONDS} seconds' - now())::float AS seconds

@@ -27,7 +27,7 @@ class User(Model):
     created_at = fields.DatetimeField(auto_now_add=True)
     # When it was deleted: from then on it is nobody's, and its rows are being removed.
     ended_at = fields.DatetimeField(null=True)
-    # Every change to the user's tasks moves it forward, in the same statement, and takes its `updated_at` from it. In
+    # Every change to the user's tasks advances it, in the same statement, and takes its `updated_at` from it. In
     # no index, so that the row can be updated in its page.
     tasks_clock = fields.DatetimeField(auto_now_add=True)
     # How many tasks the user has; null until the migration has counted them
@@ -37,7 +37,7 @@ class User(Model):
         table = "users"
 
 
-# One link of a session's chain; the whole chain is a family and dies together.
+# One link of a session's chain; the whole chain is a family, and ends as a whole.
 class RefreshToken(Model):
     id = fields.UUIDField(primary_key=True, default=uuid7)
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(

@@ -31,7 +31,7 @@ async def authenticate(request: Request) -> None:
         request.ctx.principal = caller
         await request.ctx.slot.acquire(caller.path_id)
     else:
-        # The slot comes before the statement that finds the user: the pool is shared fairly for it, too.
+        # The slot comes before the statement that finds the user: its turn at the pool counts as the user's, too.
         await request.ctx.slot.acquire(f"{caller.issuer} {caller.subject}")
         request.ctx.principal = await _principal(request, caller)
 

@@ -51,7 +51,7 @@ class AccessTokens:
         self._issuer = issuer
         self._audience = audience
         self.ttl_seconds = ttl_seconds
-        # A signature that was right stays right; only time is looked at again, in `verify`.
+        # A signature that was right stays right; only its expiry is checked again, in `verify`.
         self._remembered = lru_cache(REMEMBERED_TOKENS)(self._decode)
 
     def issue(self, user_id: UUID, session: UUID) -> str:

@@ -1,4 +1,4 @@
-"""One connection: how it is opened, on which of several hosts, and how it is brought back after a cancellation."""
+"""One connection: how it is opened, on which of several hosts, and how it is repaired after a cancellation."""
 
 import socket
 import ssl
@@ -37,7 +37,7 @@ AGE_JITTER = 0.1
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """Times in seconds. `prepared` is off behind a pooler that moves statements between server connections.
+    """Times in seconds. `prepared` is off behind a pooler that runs statements on one server connection or another.
 
     `statement_timeout` bounds all that one request does on a connection at a time, the wait for it included.
     """
@@ -68,7 +68,7 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no 
     used_at: float
     generation: int
 
-    async def mend(self, timeout_seconds: float) -> None:
+    async def repair(self, timeout_seconds: float) -> None:
         """Wait until the server is done with what was given up, and roll back what that left open.
 
         Raises whatever shows that this connection cannot be trusted any more.
@@ -90,7 +90,7 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no 
                 tcp.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     async def end(self, timeout_seconds: float) -> None:
-        """Close it, politely if the server still listens."""
+        """Close it; the server is told, if it still answers in time."""
         try:
             await self.close(timeout=timeout_seconds)
         except Exception:  # noqa: BLE001  it is gone either way
@@ -126,7 +126,7 @@ class Connector:
     async def connect(self) -> Connection:
         """Raises the driver's error of a host whose fault may pass, if there is one: another may be back in time.
 
-        Each host has its share of the time: asyncpg would spend all of it on the first one, even a dead one.
+        The time is divided among the hosts: asyncpg would spend all of it on the first one, even if that is down.
         """
         failures: list[Exception] = []
         for host in self._in_order():

@@ -180,7 +180,7 @@ class EmbeddedPostgres:
         return True
 
     def _make(self) -> None:
-        """Beside, and renamed when it is whole, so that an end half-way leaves nothing that looks like a database."""
+        """Beside, and renamed when it is whole: an end half-way leaves nothing incomplete under the final name."""
         for half_made in self.data.parent.glob(f"{self.data.name}.making-*"):
             shutil.rmtree(half_made, ignore_errors=True)
         making = Path(tempfile.mkdtemp(prefix=f"{self.data.name}.making-", dir=self.data.parent))
@@ -304,7 +304,7 @@ def _sockets(data: Path) -> Path:
         folder = Path(tempfile.gettempdir()).absolute() / name
         if len(bytes(folder / ".s.PGSQL.65535")) <= SOCKET_PATH_BYTES_MAX and "," not in str(folder):
             return folder
-    return Path("/tmp") / name  # noqa: S108  whose it is, is looked at before it is used
+    return Path("/tmp") / name  # noqa: S108  its owner is checked before it is used
 
 
 def _signal(process: "psutil.Process", how: signal.Signals) -> None:

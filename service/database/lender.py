@@ -1,8 +1,7 @@
-"""The bounded set of connections: who gets one, who waits, when one is opened, checked, mended and closed."""
+"""The bounded set of connections: who gets one, who waits, when one is opened, checked, repaired and closed."""
 
 import asyncio
-from collections import OrderedDict, deque
-from math import inf
+from collections import deque
 from time import monotonic
 
 import structlog
@@ -11,8 +10,9 @@ from service.background import Background
 from service.database import errors
 from service.database.connection import Backoff, Connection, Connector, PoolOptions
 from service.database.faults import sentence
+from service.database.waiters import Waiters
 from service.deadlines import add_wait, waited
-from service.problems import DatabaseUnavailable, PoolExhausted
+from service.problems import DatabaseUnavailable
 from service.telemetry.metrics import DatabaseMetrics
 from service.telemetry.timing import spent
 
@@ -22,14 +22,11 @@ CHECK_AFTER_IDLE_SECONDS = 10.0
 """A connection idle for longer is asked whether it still lives before it is lent: firewalls drop idle ones silently."""
 
 CHECK_TIMEOUT_SECONDS = 0.5
-MEND_TIMEOUT_SECONDS = 1.0
+REPAIR_TIMEOUT_SECONDS = 1.0
 CLOSE_TIMEOUT_SECONDS = 1.0
 
-GIVE_UP_SECONDS = 0.01
-"""How much later than its time a wait may end."""
-
 EXPIRE_INTERVAL_SECONDS = 1.0
-"""While a failover takes its time, every new connection may be read-only too: no storm of reconnections then."""
+"""While a failover takes its time, new connections may be read-only too: this bounds how often all are replaced."""
 
 
 class Lender:
@@ -41,11 +38,10 @@ class Lender:
         self._connector = Connector(options)
         self._all: set[Connection] = set()
         self._idle: deque[Connection] = deque()  # the one used last is at the right, and lent first
-        self._waiters: OrderedDict[asyncio.Future[Connection], float] = OrderedDict()  # with their deadlines, in order
-        self._looks_at = inf  # when the first of them gives up
+        self._waiters = Waiters(on_timeout=metrics.acquire_timeouts.inc)
         self._opening = self._checking = self._closing = 0
         self._backoff = Backoff()
-        self._doubted_at = 0.0  # a connection not used since then may have died with another that did
+        self._suspect_before = 0.0  # a connection last used earlier may have died with another that did
         self._generation = 0
         self._expired_at = 0.0
         self._closed = False
@@ -55,7 +51,7 @@ class Lender:
         return len(self._idle)
 
     def in_use(self) -> int:
-        """Lent, or being checked or mended."""
+        """Lent, or being checked or repaired."""
         return len(self._all) - len(self._idle)
 
     def waiting(self) -> int:
@@ -70,7 +66,7 @@ class Lender:
     async def close(self) -> None:
         """Close every connection, those in use too."""
         self._closed = True
-        self._refuse_waiters()
+        self._waiters.refuse_all()
         await self._background.stop(CLOSE_TIMEOUT_SECONDS)
         self._metrics.closed("shutdown", len(self._all))
         await asyncio.gather(*(connection.end(CLOSE_TIMEOUT_SECONDS) for connection in self._all))
@@ -104,14 +100,14 @@ class Lender:
     def give_back(self, connection: Connection, error: BaseException | None = None) -> None:
         """Return what `acquire` lent; never awaits, so that no cancellation can come between.
 
-        `error` is what ended its use. After a cancellation or a timeout the server may still be at work on the
-        statement, and a failed transaction is still open: such a connection is mended apart, before it is lent again.
+        `error` is what ended its use. After a cancellation or a timeout the server may still run the
+        statement, and a failed transaction is still open: a task repairs such a connection before it is lent again.
         """
         self._learn(connection, error)
         if connection.is_closed():
             self._discard(connection, "lost")
         elif isinstance(error, (asyncio.CancelledError, TimeoutError)) or connection.is_in_transaction():
-            self._background.spawn("pool_repair", self._mend, connection)
+            self._background.spawn("pool_repair", self._repair, connection)
         elif reason := self._expired(connection):
             self._discard(connection, reason)
         else:
@@ -134,7 +130,7 @@ class Lender:
         """The idle connection that was used last, if it can be lent as it is."""
         while self._idle:
             connection = self._idle[-1]
-            if not connection.is_closed() and self._doubtful(connection):
+            if not connection.is_closed() and self._is_suspect(connection):
                 return None
             self._idle.pop()
             reason = "lost" if connection.is_closed() else self._expired(connection)
@@ -152,65 +148,34 @@ class Lender:
         elif self._backoff.failures and not self._all:
             self._grow(at_least=1)
             raise DatabaseUnavailable
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Connection] = loop.create_future()
-        deadline = self._waiters[waiter] = loop.time() + self.options.acquire_timeout - waited()
+        waiter = self._waiters.join(self.options.acquire_timeout - waited())
         self._grow()
-        self._look_at(deadline)
         try:
             return await waiter
         except BaseException as error:
-            self._waiters.pop(waiter, None)
+            self._waiters.leave(waiter)
             cancelled = isinstance(error, asyncio.CancelledError)
             if cancelled and waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.give_back(waiter.result())  # it was served in the very moment it was cancelled
+                self.give_back(waiter.result())  # it was served before its cancellation was delivered
             raise
-
-    def _look_at(self, deadline: float) -> None:
-        """One timer for all, not one for each; it goes off a little late, and then for all whose time is up."""
-        if deadline < self._looks_at:
-            self._looks_at = deadline
-            asyncio.get_running_loop().call_at(deadline + GIVE_UP_SECONDS, self._give_up)
-
-    def _give_up(self) -> None:
-        """Turn away whoever has waited too long, here or on the way here."""
-        now = asyncio.get_running_loop().time()
-        for waiter in [waiter for waiter, deadline in self._waiters.items() if deadline <= now]:
-            del self._waiters[waiter]
-            if not waiter.done():
-                self._metrics.acquire_timeouts.inc()
-                waiter.set_exception(PoolExhausted())
-        self._looks_at = inf
-        if self._waiters:
-            self._look_at(min(self._waiters.values()))
 
     def _give(self, connection: Connection) -> None:
         """To whoever has waited longest, or onto the idle stack."""
         connection.used_at = monotonic()
-        while self._waiters:
-            waiter, _ = self._waiters.popitem(last=False)
-            if not waiter.done():
-                waiter.set_result(connection)
-                return
-        self._idle.append(connection)
+        if not self._waiters.serve(connection):
+            self._idle.append(connection)
 
-    def _refuse_waiters(self) -> None:
-        while self._waiters:
-            waiter, _ = self._waiters.popitem(last=False)
-            if not waiter.done():
-                waiter.set_exception(DatabaseUnavailable())
-
-    # Opening, checking, mending, closing: what needs the network happens in tasks that no request can cancel
+    # Opening, checking, repairing, closing: what needs the network happens in tasks that no request can cancel
 
     def _grow(self, at_least: int = 0) -> None:
         """Open what the waiters need and what is missing to the minimum, within the maximum."""
         if len(self._all) == self.options.maximum or self._closed or monotonic() < self._backoff.until:
             return
         missing = max(len(self._waiters) - self._checking, self.options.minimum - len(self._all), at_least)
-        room = self.options.maximum - len(self._all) - self._closing
+        free = self.options.maximum - len(self._all) - self._closing
         if self._backoff.failures:
-            room = min(room, 1)
-        for _ in range(min(missing, room) - self._opening):
+            free = min(free, 1)
+        for _ in range(min(missing, free) - self._opening):
             self._opening += 1
             self._background.spawn("pool_open", self._open_one)
 
@@ -238,7 +203,7 @@ class Lender:
             )
         asyncio.get_running_loop().call_later(self._backoff.failed(), self._grow)
         if not self._all and not self._opening:
-            self._refuse_waiters()  # nobody is left who could come back to serve them
+            self._waiters.refuse_all()  # nobody is left who could come back to serve them
 
     async def _connect(self) -> Connection:
         generation = self._generation
@@ -264,9 +229,9 @@ class Lender:
             self._checking -= 1
             self._give(connection)
 
-    async def _mend(self, connection: Connection) -> None:
+    async def _repair(self, connection: Connection) -> None:
         try:
-            await connection.mend(MEND_TIMEOUT_SECONDS)
+            await connection.repair(REPAIR_TIMEOUT_SECONDS)
         except BaseException as error:
             self._failed(connection, "broken")
             if not errors.of_database(error):
@@ -277,11 +242,11 @@ class Lender:
     def _failed(self, connection: Connection, reason: str) -> None:
         """Whatever the error was, the connection cannot be trusted, and its place in the pool must not be lost."""
         if not self._closed:
-            self._doubted_at = monotonic()
+            self._suspect_before = monotonic()
             self._discard(connection, reason)
 
-    def _doubtful(self, connection: Connection) -> bool:
-        return connection.used_at < max(monotonic() - CHECK_AFTER_IDLE_SECONDS, self._doubted_at)
+    def _is_suspect(self, connection: Connection) -> bool:
+        return connection.used_at < max(monotonic() - CHECK_AFTER_IDLE_SECONDS, self._suspect_before)
 
     def _expired(self, connection: Connection) -> str | None:
         if connection.generation != self._generation:
@@ -310,12 +275,12 @@ class Lender:
     async def _maintain(self) -> None:
         """Shrink to the minimum, replace what is too old or was lost, and grow back to the minimum."""
         for connection in list(self._idle):
-            reason = "lost" if connection.is_closed() else self._expired(connection) or self._superfluous(connection)
+            reason = "lost" if connection.is_closed() else self._expired(connection) or self._surplus(connection)
             if reason:
                 self._idle.remove(connection)
                 self._discard(connection, reason)
         self._grow()
 
-    def _superfluous(self, connection: Connection) -> str | None:
+    def _surplus(self, connection: Connection) -> str | None:
         unused = monotonic() - connection.used_at > self.options.max_idle
         return "max_idle" if unused and len(self._all) > self.options.minimum else None

@@ -29,7 +29,7 @@ LOCK_POLL_SECONDS = 0.2
 LOCK_WAIT_SECONDS = 600.0
 CLOSE_SECONDS = 1.0
 
-_HELD = """
+_HAS_LOCK = """
     SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND pid = pg_backend_pid()
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND (classid::bigint << 32) + objid::bigint = $1)"""
@@ -72,7 +72,7 @@ class LockedPool(Pool):
             yield Transaction(connection, self)
 
     async def _require_lock(self) -> None:
-        if self.connection.is_closed() or not await self.connection.fetchval(_HELD, LOCK_KEY):
+        if self.connection.is_closed() or not await self.connection.fetchval(_HAS_LOCK, LOCK_KEY):
             raise LockLost(
                 "This connection no longer has the migrations' lock, or a pooler that shares its sessions stands in"
                 " between: give migrations a direct DATABASE_URL."
@@ -92,7 +92,7 @@ async def locked(database: DatabaseUrl) -> AsyncIterator[LockedPool]:
         deadline = monotonic() + LOCK_WAIT_SECONDS
         while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
             if monotonic() > deadline:
-                raise MigrationError(f"Another migration has held the lock for {LOCK_WAIT_SECONDS:.0f} s")
+                raise MigrationError(f"Another migration has had the lock for {LOCK_WAIT_SECONDS:.0f} s")
             await asyncio.sleep(LOCK_POLL_SECONDS)
         async with _ends_with(connection):
             yield LockedPool(connection, database)
@@ -110,7 +110,7 @@ async def _refuse_pooler(connection: Connection) -> None:
 
 @asynccontextmanager
 async def _ends_with(connection: Connection) -> AsyncIterator[None]:
-    """Raises LockLost for whatever the loss of the connection looks like to the one who used it."""
+    """Raises LockLost for any error that the loss of the connection causes."""
     try:
         yield
     except MigrationError:

@@ -142,7 +142,7 @@ def migration_options(database: DatabaseUrl) -> PoolOptions:
             *NEUTRAL,
             *NO_LIMITS,
             ("lock_timeout", f"{MIGRATION_LOCK_TIMEOUT_MS}ms"),
-            # A killed migration's statement ends soon, or the one that comes after it would wait for a ghost.
+            # A killed migration's statement ends soon, or the next one would wait for locks that no client needs.
             ("client_connection_check_interval", "1s"),
             # The server's side of KEEPALIVE, or a session that a firewall has forgotten keeps its locks for two hours.
             ("tcp_keepalives_idle", str(KEEPALIVE.idle)),

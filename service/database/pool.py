@@ -1,8 +1,8 @@
-"""The pool: statements, transactions and leases on a bounded set of connections that nobody can break from outside.
+"""The pool: statements, transactions and leases on a bounded set of connections, of which no caller can lose any.
 
 It lends bare asyncpg connections. What `asyncpg.Pool` would add is either not needed (proxies, a reset statement at
-each release: nothing here leaves session state behind) or missing there (recycling by age, a minimum that holds, a way
-back for a connection whose caller was cancelled in mid-statement). The ORM and the hot path's statements share it.
+each release: nothing here leaves session state behind) or missing there (recycling by age, a minimum that is kept, the
+repair of a connection whose caller was cancelled in mid-statement). The ORM and the fixed statements use it.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class Pool(Lender):
         is read under a lock is then no older than the lock.
 
         Raises a `Problem` for every fault of the database, and the driver's error for a constraint. Nobody waits for
-        the rollback: the pool does it apart, before it lends the connection again.
+        the rollback: a task of the pool does it before the connection is lent again.
         """
         try:
             async with self.lease() as connection:

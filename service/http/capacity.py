@@ -35,5 +35,5 @@ class Capacity:
 
     @property
     def visible_per_user(self) -> int:
-        """Of one user's own queue, what counts as waiting: more would make the service look full to the others."""
+        """Of one user's own queue, what counts as waiting: more would get the requests of others refused."""
         return max(1, self.waiting_max // USERS_MIN)

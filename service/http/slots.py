@@ -36,7 +36,7 @@ class Slots:
         unsent.on_taken = self._taken
 
     def waiting(self) -> int:
-        """How many wait; of each user only so many that one alone does not make the service look full."""
+        """How many wait; of each user only so many that one alone does not get the requests of others refused."""
         return self._visible
 
     async def acquire(self, name: str) -> None:

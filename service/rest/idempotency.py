@@ -28,11 +28,11 @@ _REPLAYED_HEADERS = ("etag", "location", "content-location")
 _BOUND = Statement("idempotency_bound", f"SET LOCAL lock_timeout = {WAIT_MS}")
 _CLAIM = Statement(
     "idempotency_claim",
-    "INSERT INTO idempotency_keys AS held (id, user_id, key, fingerprint)"  # noqa: S608  its only value is a number of ours
+    "INSERT INTO idempotency_keys AS stored (id, user_id, key, fingerprint)"  # noqa: S608  its only value is a number of ours
     " SELECT $1, $2, $3, $4 WHERE EXISTS (SELECT FROM users WHERE id = $2 AND ended_at IS NULL)"
     " ON CONFLICT (user_id, key) DO UPDATE"
     " SET id = excluded.id, fingerprint = excluded.fingerprint, created_at = excluded.created_at"
-    f" WHERE held.created_at < now() - interval '{HOURS_KEPT} hours' RETURNING id",
+    f" WHERE stored.created_at < now() - interval '{HOURS_KEPT} hours' RETURNING id",
 )
 _STORE = Statement(
     "idempotency_store", "UPDATE idempotency_keys SET status = $2, headers = $3, body = $4 WHERE id = $1"

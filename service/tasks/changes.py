@@ -32,7 +32,7 @@ class Position:
 
     clock: int
     task_id: bytes
-    """Of the last change seen, for changes of releases that let two share one time."""
+    """Of the last change seen, for changes of releases that could give two the same time."""
 
     first_sync: int
     """Deletions up to this time are none of its business: it began without any task. 0 once it has come that far."""

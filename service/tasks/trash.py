@@ -109,7 +109,7 @@ class TrashStore:
                 raise TooManyTasks(self._tasks_max)
             if not states.allow(tag := task_tag(found[1])):
                 raise PreconditionFailed(headers={"ETag": tag})
-        raise DatabaseBusy  # it came into the trash, or room was made, while the statement waited, each time
+        raise DatabaseBusy  # while the statement waited, the task was deleted or the count fell, each time
 
     async def erase(self, task_id: UUID) -> None:
         """Raises TaskNotFound."""

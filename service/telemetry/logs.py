@@ -98,7 +98,7 @@ def flush() -> None:
 
 
 def dropped() -> int:
-    """How many lines found no room in the queue, or no standard output that takes them."""
+    """How many lines were dropped: the queue was full, or standard output did not take them."""
     return _lines.output.dropped()
 
 
@@ -108,7 +108,7 @@ def configure(level: str, form: str) -> None:
     A level that does not exist counts as info here: this runs before the settings are checked, which then refuse it.
     """
     threshold = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
-    shared: list[Processor] = [structlog.processors.add_log_level, _exception]
+    common: list[Processor] = [structlog.processors.add_log_level, _exception]
     if form == "json":
         render: list[Processor] = [_timestamp, _json]
     else:
@@ -116,7 +116,7 @@ def configure(level: str, form: str) -> None:
         colors = sys.stdout is not None and sys.stdout.isatty()
         render = [stamp, structlog.dev.ConsoleRenderer(colors=colors), _encode]
     structlog.configure(
-        processors=[*shared, *render],
+        processors=[*common, *render],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=_lines,
         cache_logger_on_first_use=True,

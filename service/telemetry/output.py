@@ -26,7 +26,7 @@ class Output:
     """
 
     def __init__(self, on_dropped: Callable[[int], None]) -> None:
-        """`on_dropped` is told how many lines are missing, once there is room for such a line."""
+        """`on_dropped` is told how many lines are missing, once the queue has capacity for such a line."""
         self._on_dropped = on_dropped
         self._queue: deque[bytes | Event] = deque()
         self._wake = Event()
@@ -113,7 +113,7 @@ class Output:
 
     def _tell_dropped(self) -> None:
         missing = self.dropped() - self._told
-        if missing and len(self._queue) < LINES_MAX // 2:  # else that line may find no room either
+        if missing and len(self._queue) < LINES_MAX // 2:  # else that line may be dropped as well
             self._told += missing
             self._on_dropped(missing)
 
@@ -127,7 +127,7 @@ class Output:
             while done < len(data):
                 try:
                     done += os.write(descriptor, memoryview(data)[done:])
-                except BlockingIOError:  # whoever shares the descriptor with us has made it so
+                except BlockingIOError:  # another process with the same descriptor has made it non-blocking
                     _wait_for_room(descriptor)
         except (OSError, ValueError, AttributeError):  # nobody reads it, its disk is full, it was closed from the start
             lost = data.count(b"\n", max(done, int(self._torn)))

@@ -427,7 +427,7 @@ def test_own_tokens_and_the_audience_by_default(server: Service, issuer: Issuer)
 def test_a_user_of_the_issuer_waits_for_a_turn_before_any_statement(
     issuer: Issuer, fresh_database: Database, start_service: Callable[..., Service]
 ) -> None:
-    """The statement that finds the user is no way around the fair share of the pool."""
+    """The statement that finds the user is no way around the limit on one user's slots."""
     server = start_service(
         fresh_database.url,
         OIDC_ISSUER=issuer.url,

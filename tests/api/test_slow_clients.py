@@ -178,7 +178,7 @@ def fill(database: Database, user: User) -> None:
 
 
 def silent(service: Service, data: bytes) -> socket.socket:
-    """A connection that sends and never reads, with as little room for the answer as there can be."""
+    """A connection that sends and never reads, with the smallest receive buffer there can be."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.settimeout(8)
@@ -251,8 +251,8 @@ async def test_a_thousand_idle_connections_change_nothing_for_the_others(service
     alone = await median()
     idle = [await asyncio.open_connection("127.0.0.1", service.port) for _ in range(IDLE_CONNECTIONS)]
     try:
-        crowded = await median()
+        among_idle = await median()
     finally:
         for _, writer in idle:
             writer.close()
-    assert crowded < 3 * alone + 0.005
+    assert among_idle < 3 * alone + 0.005

@@ -12,7 +12,7 @@ from tests.support.server import Service
 from tests.support.tools import tool
 from tests.support.users import PASSWORD, User, new_email
 
-# What a browser does on its own account would look like the page's doing, and some of it fails as root.
+# What a browser does on its own account would be taken for the page's doing, and some of it fails as root.
 _FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
@@ -22,7 +22,7 @@ _FLAGS = [
     "--no-first-run",
     "--no-sandbox",
 ]
-_PATIENCE_MS = 30_000  # the browser shares its processors with the rest of the suite
+_TIMEOUT_MS = 30_000  # the browser shares its processors with the rest of the suite
 
 
 class Visit:
@@ -68,7 +68,7 @@ def execute(operation: Locator, body: dict[str, Any]) -> tuple[str, Any]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = tool("chromium")
-    expect.set_options(timeout=_PATIENCE_MS)
+    expect.set_options(timeout=_TIMEOUT_MS)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
         yield started
@@ -78,7 +78,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def visit(browser: Browser, service: Service) -> Iterator[Visit]:
     page = browser.new_page()
-    page.set_default_timeout(_PATIENCE_MS)
+    page.set_default_timeout(_TIMEOUT_MS)
     visit = Visit(page)
     page.goto(f"{service.url}/docs")
     yield visit

@@ -219,7 +219,7 @@ def test_an_index_build_that_is_killed_is_cleared_away_and_done_again(empty_data
     _downgrade(empty_database, 1)
     with held(empty_database.url, "BEGIN; LOCK TABLE tasks IN ROW EXCLUSIVE MODE"):
         _kill_while_it_waits(empty_database)
-        # The server ends the orphan by itself; no migration after it has to wait for a ghost.
+        # The server ends the orphan by itself; no migration after it has to wait for its locks.
         eventually(lambda: not empty_database.query(MIGRATING), within_seconds=10)
         assert [line for line in _schema(empty_database) if line.startswith("invalid")] == ["invalid tasks_by_created"]
     _upgrade(empty_database)

@@ -59,7 +59,7 @@ async def test_a_repair_that_fails_costs_no_place(
     pool: Pool, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     with capture_logs() as events, monkeypatch.context() as broken:
-        broken.setattr(Connection, "mend", failing(error))
+        broken.setattr(Connection, "repair", failing(error))
         for _ in range(2 * SIZE):
             pool.give_back(await pool.acquire(), TimeoutError())
             await until(lambda: pool.idle() > 0)
@@ -102,7 +102,7 @@ async def test_maintenance_goes_on_after_a_round_that_failed(
 ) -> None:
     await everything_works(pool)
     with monkeypatch.context() as broken:
-        broken.setattr(Pool, "_superfluous", lambda *_: 1 / 0)
+        broken.setattr(Pool, "_surplus", lambda *_: 1 / 0)
         await failed(registry, "pool_maintenance", 1)
     for connection in [await pool.acquire() for _ in range(SIZE)]:
         pool.give_back(connection)

@@ -1,4 +1,4 @@
-"""No room left where the tasks are: writes are told, reads go on, and room is all it takes to recover."""
+"""The disk with the tasks is full: writes are told, reads go on, and free space is all it takes to recover."""
 
 import os
 import subprocess
@@ -80,4 +80,4 @@ def _write_until_refused(user: User) -> httpx.Response:
         answer = user.http.post(user.tasks, json={"title": "x" * 500, "description": "y" * 10_000})
         if answer.status_code != 201:
             return answer
-    raise AssertionError("there was room for all of it")
+    raise AssertionError("the disk took all of it")

@@ -1,4 +1,4 @@
-"""More requests than can be served in time: the rest is refused politely, whatever it asked, and nothing is lost."""
+"""More requests than can be served in time: the rest gets a 429 or 503, whatever it asked, and nothing is lost."""
 
 import asyncio
 import itertools

@@ -40,7 +40,7 @@ def run(script: str, service: Service, reports: Path, **env: str) -> subprocess.
 def test_the_journey_works_and_its_report_needs_nothing_else(service: Service, tmp_path: Path) -> None:
     done = run("smoke", service, tmp_path, REPORT="1")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "BROKEN" not in done.stdout
+    assert "FAILED" not in done.stdout
     assert re.search(r"pool: at most \d+ of 20 connections", done.stdout)
     (report,) = tmp_path.glob("smoke-*.html")
     page = report.read_text()
@@ -52,7 +52,7 @@ def test_the_journey_works_and_its_report_needs_nothing_else(service: Service, t
 def test_an_objective_that_is_missed_fails_the_run(service: Service, tmp_path: Path) -> None:
     done = run("smoke", service, tmp_path, SLO_LATENCY_MS="0.01")
     assert done.returncode == CROSSED
-    assert re.search(r"BROKEN +http_req_duration\{target:tasks\}: p\(95\)<0\.01", done.stdout)
+    assert re.search(r"FAILED +http_req_duration\{target:tasks\}: p\(95\)<0\.01", done.stdout)
 
 
 def test_a_burst_of_creates_is_counted_in_the_database(service: Service, tmp_path: Path) -> None:

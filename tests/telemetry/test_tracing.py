@@ -125,8 +125,8 @@ def test_a_dead_collector_does_not_hold_up_the_end(
     listens = fault == "hangs"
     if not listens:
         collector.close()
-    patient = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_EXPORTER_OTLP_TIMEOUT": "60"}
-    service = start_service(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, **patient)
+    slow = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_EXPORTER_OTLP_TIMEOUT": "60"}
+    service = start_service(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, **slow)
     with sign_up(service.url) as user:
         user.list()
     if listens:

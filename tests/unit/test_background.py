@@ -142,11 +142,11 @@ async def test_work_that_is_done_once_is_seen_when_it_fails(
 async def test_no_task_sees_the_context_it_was_started_in(work: Background) -> None:
     seen: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    async def look() -> None:
+    async def read_context() -> None:
         seen.set_result(REQUEST_ID.get())
 
     REQUEST_ID.set("a request's")
-    work.spawn("pool_repair", look)
+    work.spawn("pool_repair", read_context)
     assert await seen == "none"
 
 

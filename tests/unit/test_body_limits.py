@@ -52,7 +52,9 @@ def test_the_largest_body_fits(model: type[BaseModel]) -> None:
 def test_what_is_reckoned_is_what_a_client_sends() -> None:
     text = "\U0001f600" * 7
     schema = {"type": "object", "properties": {"title": {"type": "string", "maxLength": 7}}}
-    assert largest(schema) == len(json.dumps({"title": text}, separators=(",", ":"))) + 1  # the comma that is spare
+    assert (
+        largest(schema) == len(json.dumps({"title": text}, separators=(",", ":"))) + 1
+    )  # the last comma has nothing behind it
 
 
 async def test_a_route_may_have_a_limit_of_its_own() -> None:

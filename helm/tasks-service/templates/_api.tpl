@@ -20,7 +20,7 @@
     - name: admin
       containerPort: {{ .Values.server.adminPort }}
       protocol: TCP
-  # Liveness never looks at the database: a restart does not mend it.
+  # Liveness never asks the database: a restart does not repair it.
   startupProbe:
     httpGet:
       path: /livez
