@@ -37,8 +37,10 @@ def test_a_database_that_is_ahead_is_served_and_logged(
     httpx.get(f"{service.url}/nowhere", headers={"X-Request-Id": "seen"})
     assert service.stop() == 0
     log = events(service.log())
-    assert [line["event"] for line in log] == ["schema_ahead", "started", "request", "draining", "stopped"]
-    assert log[2]["request_id"] == "seen"
+    names = [line["event"] for line in log]
+    assert (names[0], names[-3:]) == ("schema_ahead", ["request", "draining", "stopped"])
+    assert "started" in names
+    assert log[-3]["request_id"] == "seen"
 
 
 @pytest.mark.drill
@@ -85,7 +87,7 @@ def test_sigterm_at_any_moment_of_the_start_ends_the_process_in_order(database: 
         assert time.monotonic() - began_at < 10
         names = [line["event"] for line in events(service.log())]
         if "started" in names:
-            assert (status, names) == (0, ["started", "draining", "stopped"])
+            assert (status, names[-2:]) == (0, ["draining", "stopped"])
         else:  # before the command has begun, the interpreter dies of it
             assert names == []
             assert status in {-signal.SIGTERM, 128 + signal.SIGTERM}
@@ -134,7 +136,8 @@ def test_sigterm_in_the_worst_moment_is_neither_lost_nor_deadly(database: Databa
     finally:
         service.stop(signal.SIGKILL)
     names = [line["event"] for line in events(service.log())]
-    assert (names[0], names[-2:]) == ("started", ["draining", "stopped"])
+    assert "started" in names
+    assert names[-2:] == ["draining", "stopped"]
 
 
 def test_what_is_logged_before_a_crash_is_written(fresh_database: Database) -> None:
@@ -162,7 +165,7 @@ def test_a_reader_that_does_not_read_holds_up_nobody_and_hears_what_it_missed(da
         service.start(stdout=writer)
         os.close(writer)
         with client(service.url) as http:
-            for _ in range(300):  # several times what the pipe and the queue behind it hold
+            for _ in range(500):  # several times what the pipe and the queue behind it hold
                 assert http.get("/nowhere").status_code == 404
             eventually(lambda: service.metric("log_lines_dropped_total") > 100)
             while b"log_lines_dropped" not in log:
@@ -177,8 +180,8 @@ def test_a_reader_that_does_not_read_holds_up_nobody_and_hears_what_it_missed(da
         os.close(reader)
     lines = events(log.decode())
     names = [line["event"] for line in lines]
-    assert names.count("request") + sum(line.get("lines", 0) for line in lines) == 301
-    assert (names[0], names[-3:]) == ("started", ["request", "draining", "stopped"])
+    assert names.count("request") + sum(line.get("lines", 0) for line in lines) == 501
+    assert names[-3:] == ["request", "draining", "stopped"]
     assert lines[-3]["request_id"] == "the-last-one"
 
 
