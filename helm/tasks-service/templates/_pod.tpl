@@ -41,6 +41,8 @@ SIGNUPS_PER_ADDRESS_PER_MINUTE: {{ .Values.limits.signupsPerAddressPerMinute | i
 SLO_LATENCY_MS: {{ .Values.slo.latencyMs | int | quote }}
 STREAMS_MAX: {{ .Values.limits.streams | int | quote }}
 STREAMS_PER_USER_MAX: {{ .Values.limits.streamsPerUser | int | quote }}
+TASKS_PER_USER_MAX: {{ .Values.limits.tasksPerUser | int64 | quote }}
+TRASH_RETENTION_DAYS: {{ .Values.limits.trashRetentionDays | quote }}
 TRUSTED_PROXIES: {{ include "tasks-service.trustedProxies" . | quote }}
 {{- end -}}
 
