@@ -1,4 +1,4 @@
-"""The users behind external identities: they come to life on first sight."""
+"""The users behind external identities: made when one is first seen."""
 
 from contextlib import suppress
 from uuid import UUID

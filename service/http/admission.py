@@ -1,12 +1,12 @@
-"""Who is let in while the service does all it can: the others are queued unread, and are refused in time.
+"""Which requests are read while the service is at capacity: the others are queued unread, and refused at a timeout.
 
 To read and refuse a request takes a good part of what it takes to serve one. Were all of them read, the refused would
-take the processor from the others, and each would wait longer until nobody was served in time. So no more come in than
+take the processor from the others, and each would wait longer until nobody was served in time. So no more are read than
 may wait for the pool. The rest stays in the buffers of their connections, where a request costs next to nothing; those
-whose time is up are refused, the plain ones without being parsed.
+that reach their timeout are refused, the plain ones without being parsed.
 
 Whose a request is, nobody knows before it is read. But who was last served on its connection is a good guess, so users
-take turns: one with a hundred connections is not a hundred places ahead of the next to come.
+take turns: one with a hundred connections delays the next user by one request, not by a hundred.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from service.http.requests import FIELD, REQUEST_ID, new_request_id
 from service.http.responses import http_date, problem_response
 
 CHECK_SECONDS = 0.02
-"""Between two checks of the queue for whose time is up."""
+"""Between two checks of the queue for requests that have reached their timeout."""
 
-# Ends with its head, and asks for nothing that it takes the whole service to give: to hang up, another version of HTTP,
-# an answer that another origin may read.
+# Ends with its head, and asks for nothing that only the parsed path can do: to close the connection, another version of
+# HTTP, an answer that another origin may read.
 _PLAIN = re.compile(
     rb"(?!HEAD )([A-Z]+) [^\s]+ HTTP/1\.1"
     rb"(?:\r\n(?!(?i:content-length|expect|origin|transfer-encoding|upgrade):)"
@@ -53,7 +53,7 @@ class _Queued:
 
     def __init__(self, caller: Caller) -> None:
         self.caller: Caller | None = caller
-        """None once it has been let in."""
+        """None once it has been admitted."""
 
         self.user = caller.user
         self.since = monotonic()
@@ -67,9 +67,9 @@ class Admission:
         self._capacity = capacity
         self.timeout_seconds = timeout_seconds
         self._size = 0
-        self._queue: deque[_Queued] = deque()  # all, by age, those too that were let in since
+        self._queue: deque[_Queued] = deque()  # by age; also those that have been admitted since
         self._by_user: OrderedDict[str | None, deque[_Queued]] = OrderedDict()  # whose turn it is first
-        self._entering = 0  # let in, but not yet among those who wait
+        self._entering = 0  # admitted, but not yet counted as waiting for the pool
         self._timer_is_set = False
         self._any_left = False  # since the last check
         self._ended = False
@@ -78,7 +78,7 @@ class Admission:
         return self._size
 
     def admits(self) -> bool:
-        """Whether a request may come in at once."""
+        """Whether a request may be read at once."""
         if self._ended:
             return True
         if self._size or self._free() <= 0:
@@ -97,14 +97,14 @@ class Admission:
             asyncio.get_running_loop().call_later(CHECK_SECONDS, self._check)
 
     def left(self) -> None:
-        """A request has ended: as many come in as keep the pool's queue from running empty."""
+        """A request has ended: as many are admitted as keep the pool's queue from running empty."""
         self._any_left = True
         if self._size:
             free = self._free()
             self._admit(min(free, 1 if free < self._capacity / 2 else 2))
 
     def end(self) -> None:
-        """Let everybody in, from now on too: who is on this side of a shutdown is still answered."""
+        """Admit everything, from now on too: what was sent before a shutdown is still answered."""
         self._ended = True
         self._admit(self._size)
 
@@ -118,7 +118,7 @@ class Admission:
         self._entering += 1
 
     def _entered(self) -> None:
-        """The loop has been round once: whoever was let in waits where it is counted, or has nothing to wait for."""
+        """The loop has made one turn: what was admitted is counted where it waits, or has nothing to wait for."""
         self._entering = 0
 
     def _admit(self, count: int) -> None:
@@ -154,7 +154,7 @@ class Admission:
 
     def _check(self) -> None:
         self._refuse_overdue()
-        if not self._any_left:  # whoever is inside is at something else than the database, or there is nobody
+        if not self._any_left:  # those that were read wait for something other than the database, or there are none
             self._admit(self._free())
         self._any_left = False
         self._timer_is_set = bool(self._size)

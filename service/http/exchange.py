@@ -1,7 +1,7 @@
 """What is said on a connection: requests and their answers, in turn.
 
 Sanic's own loop goes on reading a request's body after it has answered, and takes an upgrade to a WebSocket that nobody
-offers: both leave the connection in a state that neither its clock nor admission knows. So the loop is ours; parsing
+offers: both leave the connection in a state that neither its timers nor admission know. So the loop is ours; parsing
 and rendering stay Sanic's.
 """
 
@@ -37,7 +37,7 @@ class Connection(Protocol):
         ...
 
     async def taken(self) -> None:
-        """Wait until the client has taken what was written, but for a small rest."""
+        """Wait until the write buffer is drained below its low-water mark."""
         ...
 
     async def linger(self) -> None:

@@ -46,7 +46,7 @@ class Framed(Http):
         return await super().read() if self.request_body else None
 
     async def _request_due(self) -> None:
-        """Wait for the first byte of a request, with which its clock begins."""
+        """Wait for the first byte of a request, with which its timeout begins."""
         raise NotImplementedError
 
     async def _skip_empty_line(self) -> None:

@@ -1,7 +1,7 @@
-"""The HTTP/1.1 connection: one request after the other, each within its time, and no answer waited for in vain.
+"""The HTTP/1.1 connection: one request after the other, each within its time, and no answer waited for without end.
 
-Sanic restarts its clock with every byte, and stops it for whoever asks for a WebSocket, so that a client keeps a
-connection for ever. So the clock and the way in are ours.
+Sanic restarts its timer with every byte, and stops it for whoever asks for a WebSocket, so that a client keeps a
+connection for ever. So timers and admission are ours.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ FIRST_REQUEST_SECONDS = 12.0
 """Whoever opens a connection has a request for it; on a busy machine some took 11 s to send it."""
 
 CHECK_SECONDS = 2.0
-"""Between two checks of a connection's clock: by so much it may be late."""
+"""Between two checks of a connection's timeouts: by so much they may be late."""
 
 LINGER_SECONDS = 2.0
 """For an answer to reach a client that is still sending: closed at once, the rest of its body would be answered with a
@@ -92,7 +92,7 @@ class Protocol(HttpProtocol):
                 with suppress(OSError):  # the client has left already
                     connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
-    # What comes in
+    # Reading
 
     async def request_due(self) -> None:
         """Wait for a request's first byte, and until there is capacity for it."""
@@ -176,7 +176,7 @@ class Protocol(HttpProtocol):
         transport.set_protocol(successor)
         return transport
 
-    # The clock
+    # Timeouts
 
     def check_timeouts(self) -> None:
         """Called every now and then while the connection is open; nothing that a client sends puts it off."""
@@ -192,7 +192,7 @@ class Protocol(HttpProtocol):
 
     def _is_overdue(self, now: float) -> bool:
         stage: Stage = self._http.stage
-        if self._queued or stage is Stage.RESPONSE:  # admission has its own clock, and so has the client's reading
+        if self._queued or stage is Stage.RESPONSE:  # admission has its own timeout, and so has the backlog
             return False
         if stage is Stage.IDLE:
             return now - self._time > self._idle_seconds
@@ -210,10 +210,10 @@ class Protocol(HttpProtocol):
             self._expired_at = now
             self._http.exception = RequestTimeout() if self._is_arriving() else ServiceUnavailable()
             self._task.cancel()
-        elif now - self._expired_at > STALLED_SECONDS:  # whatever it is at, it did not end when it was told to
+        elif now - self._expired_at > STALLED_SECONDS:  # whatever it does, it did not end when it was cancelled
             self.cut("overdue")
 
-    # What goes out
+    # Writing
 
     def pause_writing(self) -> None:
         super().pause_writing()  # type: ignore[no-untyped-call]  # Sanic's

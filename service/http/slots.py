@@ -1,7 +1,7 @@
 """Slots: while several users want something, one of them has so many requests under way at once and no more.
 
 A user who is alone may have everything. One who is not, and asks for more than these slots, waits in a queue apart:
-the others overtake it. Without this, one client with fifty connections would be as long a queue for everybody else.
+the others overtake it. Without this, one client with fifty connections would put fifty requests ahead of all others.
 """
 
 import asyncio
@@ -94,7 +94,7 @@ class Slots:
         """Give the user's free slots to those in its queue, and forget a user who has nothing here any more.
 
         Whoever leaves the queue comes through here. A user who stayed behind with neither a request nor a queue would
-        be one of "several" for good, so that nobody was ever alone again.
+        count as one of "several" for good, and no other user would get more than those slots again.
         """
         while user.queue and (user.queue[0].done() or self._is_free(name, user)):
             slot = user.queue.popleft()

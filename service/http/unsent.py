@@ -1,4 +1,4 @@
-"""Answers that their clients have not taken yet: what one user, and all together, may leave lying in this process."""
+"""Answers that their clients have not taken yet: what one user, and all together, may leave in memory here."""
 
 from collections.abc import Callable, Collection, Iterable
 from time import monotonic

@@ -23,7 +23,7 @@ READERS = 4
 """Readings at a time: of the pool's connections, the rest is for requests."""
 
 READ_INTERVAL_SECONDS = 0.05
-"""Between two readings for one user who is up to date, so that a storm of changes is no storm of readings."""
+"""Between two readings for one user who is up to date, so that a hundred changes a second are twenty readings."""
 
 RETRY_SECONDS = 0.5
 """After a reading that failed."""
@@ -31,7 +31,7 @@ RETRY_SECONDS = 0.5
 CHANGES_FIRST = 16
 CHANGES_MAX = 100
 BYTES_PER_READING = 64 * 1024
-"""What a reading should come to: it has as many changes as came to it the last time. A stream that has not got rid of
+"""What a reading should come to: it has as many changes as came to it the last time. A stream that has not sent all of
 one reading gets no further one, so this is about what one reader can make the process keep; a page's own limit is what
 it can be at the most."""
 

@@ -35,7 +35,7 @@ class Task(Model):
     due_at = fields.DatetimeField(null=True)
     priority = fields.SmallIntField(default=0)
     labels: ArrayField = ArrayField(element_type="text", default=list)
-    # Turned over by every write that sets the clock; a write that leaves it is the previous release's, and a trigger
+    # Inverted by every write that sets the clock; a write that leaves it is the previous release's, and a trigger
     # sets the clock for it. Goes with that trigger, when no such release can run any more.
     clocked = fields.BooleanField(default=False)
 

@@ -1,36 +1,20 @@
 """A TCP proxy that can swallow everything, as a firewall that has forgotten its connections, or lose one answer."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator
-from types import TracebackType
-from typing import Self
+
+from tests.support.relay import Relay
 
 
-class Proxy:
+class Proxy(Relay):
     """`port` leads to `target_port`; both on this machine."""
 
     def __init__(self, target_port: int) -> None:
+        super().__init__()
         self._target = target_port
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._forgotten: set[asyncio.StreamWriter] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._losing: tuple[bytes, bool] | None = None
-        self.port = 0
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self.port = asyncio.run_coroutine_threadsafe(self._serve(), self._loop).result(5)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(5)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
-        self._loop.close()
 
     def forget(self) -> None:
         """From now on nothing passes on the connections that exist; new ones work."""
@@ -40,18 +24,10 @@ class Proxy:
         """Cut the first connection on which a client sends this: before it arrives, or once it has been answered."""
         self._losing = (sent, arrives)
 
-    async def _serve(self) -> int:
-        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
-        return int(self._server.sockets[0].getsockname()[1])
-
     async def _close(self) -> None:
-        self._server.close()
         for writer in self._writers:
             writer.transport.abort()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await super()._close()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         other_reader, other_writer = await asyncio.open_connection("127.0.0.1", self._target)
