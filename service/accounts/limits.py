@@ -32,7 +32,8 @@ _FORGIVE = Statement(
 PURGE = Statement(
     "rate_limit_purge",
     "DELETE FROM rate_limits WHERE key IN (SELECT key FROM rate_limits"  # noqa: S608  its only value is a number of ours
-    f" WHERE updated_at < now() - interval '{2 * WINDOW_SECONDS} seconds' LIMIT 1000) RETURNING key",
+    f" WHERE updated_at < now() - interval '{2 * WINDOW_SECONDS} seconds'"
+    " LIMIT 1000 FOR UPDATE SKIP LOCKED) RETURNING key",
 )
 
 

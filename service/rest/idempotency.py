@@ -45,7 +45,7 @@ _FIND = Statement(
 PURGE = Statement(
     "idempotency_purge",
     "DELETE FROM idempotency_keys WHERE id IN (SELECT id FROM idempotency_keys"  # noqa: S608  its only value is a number of ours
-    f" WHERE created_at < now() - interval '{HOURS_KEPT} hours' LIMIT 1000) RETURNING id",
+    f" WHERE created_at < now() - interval '{HOURS_KEPT} hours' LIMIT 1000 FOR UPDATE SKIP LOCKED) RETURNING id",
 )
 
 Work = Callable[[Executor], Awaitable[HTTPResponse]]
