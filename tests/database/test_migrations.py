@@ -242,10 +242,10 @@ def test_a_transaction_that_is_killed_leaves_nothing_and_is_done_again(empty_dat
 
 ADD_COLUMN = """
 async def upgrade(db):
-    return "ALTER TABLE tasks ADD COLUMN priority smallint NOT NULL DEFAULT 0"
+    return "ALTER TABLE tasks ADD COLUMN weight smallint NOT NULL DEFAULT 0"
 
 async def downgrade(db):
-    return "ALTER TABLE tasks DROP COLUMN priority"
+    return "ALTER TABLE tasks DROP COLUMN weight"
 """
 
 
@@ -253,7 +253,7 @@ async def downgrade(db):
 def test_readers_hardly_notice_a_migration_that_waits_for_a_long_transaction(
     fresh_database: Database, tmp_path: Path
 ) -> None:
-    migrations = Migrations(tmp_path / "migrations", {"90_20300101000000_priority.py": ADD_COLUMN})
+    migrations = Migrations(tmp_path / "migrations", {"90_20300101000000_weight.py": ADD_COLUMN})
     stop, times = threading.Event(), list[float]()
     with ThreadPoolExecutor(1) as threads:
         with held(fresh_database.url, "BEGIN; SELECT count(*) FROM tasks"):
@@ -269,7 +269,7 @@ def test_readers_hardly_notice_a_migration_that_waits_for_a_long_transaction(
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
     assert "migration_lock_busy" in output
-    assert fresh_database.value("SELECT count(priority) FROM tasks") == 0
+    assert fresh_database.value("SELECT count(weight) FROM tasks") == 0
     report("promise 9, readers", reads=len(times), p99=percentile(times, 0.99), slowest=max(times))
     assert len(times) > 50
     assert percentile(times, 0.99) <= 1.0
