@@ -10,8 +10,6 @@ from service import __version__
 from tests.support.database import Database, run_command
 from tests.support.server import SECRET, free_port
 
-GOOD_URL = "postgresql://nobody:hunter2@127.0.0.1:1/none"
-
 
 def serve(**env: str) -> subprocess.CompletedProcess[str]:
     """`serve`, which has to end by itself."""

@@ -21,7 +21,6 @@ TITLES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), 
     str.strip
 )
 TEXTS = st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
-PATCHES = st.fixed_dictionaries({}, optional={"title": TITLES, "description": TEXTS, "completed": st.booleans()})
 TIMES = {"updated_at", "completed_at"}
 
 

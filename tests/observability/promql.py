@@ -27,10 +27,6 @@ def selectors(expression: str) -> list[str]:
     return found
 
 
-def metric_names(expression: str) -> set[str]:
-    return {selector.partition("{")[0] for selector in selectors(expression)}
-
-
 def filled(expression: str, variables: dict[str, str]) -> str:
     """Replace Grafana's `$name`, longest name first, so that $pod leaves $pod_name alone."""
     for name in sorted(variables, key=len, reverse=True):
