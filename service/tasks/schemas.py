@@ -50,8 +50,15 @@ def _only_one_due(moment: datetime | None, info: ValidationInfo) -> datetime | N
     return moment
 
 
+def _one_due(schema: dict[str, Any]) -> None:
+    """What `_only_one_due` checks."""
+    given = {name: {"type": "string"} for name in ("due_on", "due_at")}
+    schema["not"] = {"required": list(given), "properties": given}
+
+
 def _no_defaults(schema: dict[str, Any]) -> None:
     """What stands in for a field that was left out is never written, so the schema does not show it."""
+    _one_due(schema)
     for field in schema["properties"].values():
         field.pop("default", None)
 
@@ -76,6 +83,8 @@ class Planned(Body):
 
 
 class NewTask(Planned):
+    model_config = ConfigDict(json_schema_extra=_one_due)
+
     title: Title
     description: Description | None = None
 

@@ -74,6 +74,8 @@ def test_a_503_names_all_that_it_may_be(method: str, path: str, operation: dict[
         expected |= DATABASE | (WRITES if method != "get" else set())
     if operation["security"]:
         expected.add("identity_provider_unavailable")
+    if path.endswith("/changes"):
+        expected.add("streams_full")
     assert codes(operation, 503) == expected
 
 

@@ -43,10 +43,13 @@ def database(request: pytest.FixtureRequest, worker: str) -> Iterator[Database]:
     run_sql(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     run_sql(server, f"CREATE DATABASE {name} {LOCALES[request.param]} ENCODING UTF8 TEMPLATE template0")
     made = Database(server.replace("/postgres?", f"/{name}?"), name, server)
-    made.query("CREATE TABLE users (id uuid, ended_at timestamptz)")
+    made.query(
+        "CREATE TABLE users (id uuid, ended_at timestamptz, tasks_clock timestamptz DEFAULT now(), tasks_count int)"
+    )
     made.query(
         "CREATE TABLE tasks (id uuid, user_id uuid, title varchar(500), description text, completed boolean,"
-        " created_at timestamptz DEFAULT now(), updated_at timestamptz DEFAULT now())"
+        " created_at timestamptz DEFAULT now(), updated_at timestamptz DEFAULT now(), completed_at timestamptz,"
+        " due_on date, due_at timestamptz, priority smallint DEFAULT 0, labels text[] DEFAULT '{}')"
     )
     yield made
     made.drop()

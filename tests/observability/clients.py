@@ -8,17 +8,22 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 import httpx
 
+from tests.support.streams import Reader
 from tests.support.users import User
 
 
 def use(user: User, seconds: float) -> int:
-    """One client that reads more than it writes, and errs now and then. Returns how many requests it made."""
+    """One client that reads more than it writes, follows its changes as a stream, and errs now and then.
+
+    Returns how many requests it made, without the stream.
+    """
     made = 0
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        for _ in _round(user):
-            made += 1
-            time.sleep(0.01)
+    with Reader(str(user.http.base_url), user):
+        while time.monotonic() < deadline:
+            for _ in _round(user):
+                made += 1
+                time.sleep(0.01)
     return made
 
 

@@ -97,7 +97,7 @@ MOMENTS = {
     "while the app is made": "service.app.Lifecycle.__init__",
     "while the pool is opened": "service.database.lender.Lender.open",
     "while Sanic ignores signals": "sanic.server.runners.signal_func",
-    "after the start, before the loop runs for good": "service.lifecycle._spare_the_collector",
+    "after the start, before the loop runs for good": "service.lifecycle._tune_garbage_collection",
     "twice, while it drains": "service.http.admission.Admission.end",
     "while it stops": "service.database.lender.Lender.close",
 }
@@ -144,7 +144,7 @@ def test_what_is_logged_before_a_crash_is_written(fresh_database: Database) -> N
     fresh_database.query(AHEAD)
     service = Service(fresh_database.url)
     crash = _RUN.replace("    os.kill(os.getpid(), signal.SIGTERM)", "    raise ZeroDivisionError")
-    service.command = [sys.executable, "-c", crash, "service.lifecycle._spare_the_collector"]
+    service.command = [sys.executable, "-c", crash, "service.lifecycle._tune_garbage_collection"]
     service.spawn()
     assert service.process is not None
     assert service.process.wait(30) == 1
