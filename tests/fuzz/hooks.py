@@ -20,3 +20,6 @@ def before_call(_context: Any, case: Any, _kwargs: dict[str, Any]) -> None:
     query = case.query or {}
     if re.fullmatch(r"[A-Za-z0-9_-]{1,4096}", str(query.get("cursor", ""))):
         query.pop("cursor")  # a made-up cursor is a 422
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,200}", str(query.get("since", ""))):
+        query.pop("since")  # and so is a made-up sync token
+    headers.pop("Last-Event-ID", None)
