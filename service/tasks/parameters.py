@@ -77,7 +77,7 @@ _DAY_OR_MOMENT = WithJsonSchema(
 DueFrom = Annotated[datetime, BeforeValidator(_first), _DAY_OR_MOMENT]
 DueTo = Annotated[datetime, BeforeValidator(_last), _DAY_OR_MOMENT]
 Priorities = Annotated[
-    tuple[Priority, ...], BeforeValidator(_priorities), Field(min_length=1, max_length=len(PRIORITIES))
+    tuple[Priority, ...], Field(min_length=1, max_length=len(PRIORITIES)), BeforeValidator(_priorities)
 ]
 FilterLabels = Annotated[tuple[Label, ...], Field(min_length=1, max_length=FILTER_LABELS_MAX)]
 
