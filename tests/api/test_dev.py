@@ -125,7 +125,8 @@ def test_it_ends_with_its_terminal(tmp_path: Path) -> None:
     terminal, end_of_child = pty.openpty()
     name = os.ttyname(end_of_child)
     code = (
-        f"import os; os.open({name!r}, os.O_RDWR); os.execv({DEV[0]!r}, {list(DEV)!r})"  # a leader's first is its own
+        "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_DFL);"  # the tests themselves may run under nohup
+        f" os.open({name!r}, os.O_RDWR); os.execv({DEV[0]!r}, {list(DEV)!r})"  # a leader's first is its own
     )
     with development(tmp_path, [sys.executable, "-c", code]) as running:
         os.close(end_of_child)

@@ -210,7 +210,7 @@ OPEN: dict[str, dict[str, Any]] = {
     "header fields of no use": {"header": {"cty": "json", "x5t": "x", "jku": "http://127.0.0.1:1/", "jwk": {}}},
     "no iat": {"iat": ABSENT},
     "jti a number": {"jti": 5},
-    "exp with a fraction": {"exp": time.time() + 300.5},
+    "exp with a fraction": {"exp": time.time() + 86_400.5},
     "exp in many years": {"exp": 4102444800},
     "nbf past": {"nbf": 1},
     "aud a list": {"aud": [AUDIENCE]},
