@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sanic import Blueprint, HTTPResponse
+from sanic.response import redirect
 
 from service import problems
 from service.description import page as docs_page
@@ -42,7 +43,7 @@ class Description:
 @docs.route("/", methods=READ)
 async def root(_: Request) -> HTTPResponse:
     """Go to the page that describes the API"""
-    return HTTPResponse(status=302, headers={"Location": "/docs"})
+    return redirect("/docs")
 
 
 @docs.route("/openapi.json", methods=READ)

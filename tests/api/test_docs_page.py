@@ -106,3 +106,9 @@ def test_the_vendored_files_are_those_of_the_package() -> None:
     assert {name: hashlib.sha256(body).hexdigest() for name, body in present.items()} == {
         name: digest for digest, name in (line.split() for line in sums)
     }
+
+
+def test_the_root_leads_to_the_page(visitor: httpx.Client) -> None:
+    answer = visitor.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (302, "/docs")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
