@@ -15,6 +15,7 @@ from service.locks import InUseError, OwnerLock
 from tests.support.database import ROOT, run_sql
 from tests.support.development import DEV, development, failed
 from tests.support.drill import eventually
+from tests.support.tools import missing
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can stage this")
 
@@ -115,7 +116,7 @@ def test_a_full_disk_is_told_and_room_is_all_that_it_takes(tmp_path: Path) -> No
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=8m,mode=755", "tmpfs", str(folder)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("no file system can be mounted here")
+        missing("the right to mount a file system", "run the tests as root of the machine, not of a container")
     try:
         server = EmbeddedPostgres(folder / "data", {"fsync": "off"})
         with pytest.raises(EmbeddedError, match="No space left on device"):
