@@ -63,10 +63,9 @@ async def upgrade(db: BaseDBAsyncClient) -> str:
             IF NOT EXISTS (SELECT FROM deleted_tasks WHERE id = OLD.id) THEN
                 moment := advance_tasks_clock(OLD.user_id, -1);
                 IF moment IS NOT NULL THEN
-                    INSERT INTO deleted_tasks
-                        (id, user_id, deleted_at, title, description, completed, created_at, updated_at, completed_at)
-                    VALUES (OLD.id, OLD.user_id, moment, OLD.title, OLD.description, OLD.completed, OLD.created_at,
-                        OLD.updated_at, OLD.completed_at);
+                    -- By the columns' names, so that one that comes later needs no other function
+                    INSERT INTO deleted_tasks SELECT (jsonb_populate_record(
+                        NULL::deleted_tasks, to_jsonb(OLD) || jsonb_build_object('deleted_at', moment))).*;
                 END IF;
             END IF;
             RETURN NULL;
