@@ -45,6 +45,7 @@ from service.tasks.cursors import Cursors
 from service.tasks.label_routes import labels
 from service.tasks.routes import tasks
 from service.tasks.services import TaskServices
+from service.tasks.signing import Signer
 from service.tasks.streaming import Streaming
 from service.tasks.sync_routes import sync
 from service.tasks.trash_routes import trash
@@ -161,10 +162,11 @@ def _accounts(settings: Settings, pool: Pool, metrics: Metrics, issuer_keys: Iss
 
 def _tasks(settings: Settings, pool: Pool, metrics: Metrics) -> TaskServices:
     retention_seconds = settings.trash_retention_seconds
-    sync_tokens = SyncTokens(settings.cursor_key, retention_seconds=retention_seconds)
+    signer = Signer(settings.cursor_key)
+    sync_tokens = SyncTokens(signer, retention_seconds=retention_seconds)
     return TaskServices(
         pool=pool,
-        cursors=Cursors(settings.cursor_key),
+        cursors=Cursors(signer),
         sync_tokens=sync_tokens,
         streaming=Streaming(
             pool,

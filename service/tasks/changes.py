@@ -3,23 +3,22 @@
 A token says up to where its holder has seen everything. It is signed and bound to its user.
 """
 
-import base64
-import hmac
 import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from typing import NamedTuple
 from uuid import UUID
 
 from service.database.pool import Executor, Statement
-from service.problems import Invalid, SyncTokenExpired, Unauthorized
-from service.tasks.fields import COLUMNS, document
+from service.problems import Invalid, SyncTokenExpired
+from service.tasks.account import fetch_of_account, of_account
+from service.tasks.fields import COLUMNS, document, moment
 from service.tasks.pages import bounded, fitting
 from service.tasks.parameters import LIMIT_MAX
+from service.tasks.signing import Signer
 from service.tasks.store import microseconds
 
-MAC_BYTES = 12
+SCOPE = "changes"
 _PACKED = struct.Struct(">q16sqq")
 _NO_ID, _ANY_ID = bytes(16), b"\xff" * 16
 _1970 = datetime(1970, 1, 1, tzinfo=UTC)
@@ -63,8 +62,9 @@ class Changes(NamedTuple):
 
 
 _COLUMNS = ", ".join(COLUMNS)
-_DELETED_AT = """to_char(key AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
-_DELETION = f"""convert_to(concat('{{"type":"deleted","id":"', id, '","deleted_at":"', {_DELETED_AT}, '"}}'), 'UTF8')"""
+_DELETION = (
+    f"""convert_to(concat('{{"type":"deleted","id":"', id, '","deleted_at":"', {moment("key")}, '"}}'), 'UTF8')"""
+)
 
 # $1 user, $2 and $3 the position, $4 where a first sync began, NULL when that is now, $5 how many
 _ROWS = (
@@ -83,45 +83,34 @@ _PAGE = bounded(
     document=f"CASE WHEN live THEN {document()} ELSE {_DELETION} END",
     also=", key, id, live",
 )
+_CLOCK = f"{_EPOCH.format('tasks_clock')}, {_EPOCH.format('statement_timestamp()')}"
 READ = Statement(
     "task_changes",
-    f"SELECT {_EPOCH.format('tasks_clock')}, {_EPOCH.format('statement_timestamp()')}, {_EPOCH.format('key')},"  # noqa: S608  fixed text
-    f" change.id, live, document FROM users LEFT JOIN LATERAL ({_PAGE}) AS change ON true"
-    " WHERE users.id = $1 AND ended_at IS NULL",
+    of_account(f"{_CLOCK}, {_EPOCH.format('key')}, found.id, live, document", _PAGE),
     reads=True,
 )
-
 NOW = Statement(
     "task_clock_now",
-    f"SELECT {_EPOCH.format('tasks_clock')}, {_EPOCH.format('statement_timestamp()')} FROM users"  # noqa: S608  fixed text
-    " WHERE id = $1 AND ended_at IS NULL",
+    f"SELECT {_CLOCK} FROM users WHERE id = $1 AND ended_at IS NULL",  # noqa: S608  fixed text
     reads=True,
 )
 
 
 class SyncTokens:
-    def __init__(self, key: bytes, *, retention_seconds: float) -> None:
+    def __init__(self, signer: Signer, *, retention_seconds: float) -> None:
         """`retention_seconds` is how long a token is good."""
-        self._key = key
+        self._signer = signer
         self.retention_seconds = retention_seconds
 
     def write(self, user_id: UUID, p: Position) -> str:
-        packed = _PACKED.pack(p.clock, p.task_id, p.first_sync, p.complete_at)
-        return base64.urlsafe_b64encode(self._mac(user_id, packed) + packed).rstrip(b"=").decode()
+        return self._signer.seal(user_id, SCOPE, _PACKED.pack(p.clock, p.task_id, p.first_sync, p.complete_at))
 
     def read(self, user_id: UUID, text: str, given_as: str = "since") -> Position:
         """Raises Invalid for a token that is none, or another user's."""
         try:
-            raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            packed = raw[MAC_BYTES:]
-            if not hmac.compare_digest(raw[:MAC_BYTES], self._mac(user_id, packed)):
-                raise ValueError  # noqa: TRY301  one way out for every kind of nonsense
-            return Position(*_PACKED.unpack(packed))
+            return Position(*_PACKED.unpack(self._signer.unseal(user_id, SCOPE, text)))
         except (ValueError, struct.error):
             raise Invalid.field(given_as, "This is no sync token of this user", "sync_token") from None
-
-    def _mac(self, user_id: UUID, packed: bytes) -> bytes:
-        return blake2b(user_id.bytes + packed, key=self._key, digest_size=MAC_BYTES).digest()
 
 
 async def read_changes(
@@ -129,9 +118,8 @@ async def read_changes(
 ) -> Changes:
     """At most `limit` changes behind `since`. Raises Unauthorized when the account is gone, or SyncTokenExpired."""
     first_sync = None if since == BEGINNING else _time(since.first_sync)
-    rows = await db.fetch(READ, user_id, _time(since.clock), UUID(bytes=since.task_id), first_sync, limit + 1)
-    if not rows:
-        raise Unauthorized
+    place = (_time(since.clock), UUID(bytes=since.task_id), first_sync)
+    rows = await fetch_of_account(db, READ, user_id, *place, limit + 1)
     clock, now = microseconds(rows[0][0]), microseconds(rows[0][1])
     begun = since
     if since == BEGINNING:
@@ -147,9 +135,7 @@ async def read_changes(
 
 async def read_position(db: Executor, user_id: UUID) -> Changes:
     """No changes, and the position behind all that there have been so far. Raises Unauthorized."""
-    row = await db.fetchrow(NOW, user_id)
-    if row is None:
-        raise Unauthorized
+    [row] = await fetch_of_account(db, NOW, user_id)
     clock, now = microseconds(row[0]), microseconds(row[1])
     return Changes([], Position(clock, _ANY_ID, 0, now), more=False, clock=clock, now=now)
 

@@ -20,6 +20,15 @@ ADVANCE_FOR_NEW = (
 )
 
 
+def in_states(first: int) -> str:
+    """Whether the task is in a state that the request allows: two places from `first` on, NULL for no condition."""
+    allowed, refused = f"${first}", f"${first + 1}"
+    return (
+        f"({allowed}::timestamptz[] IS NULL OR updated_at = ANY ({allowed}))"
+        f" AND ({refused}::timestamptz[] IS NULL OR updated_at <> ALL ({refused}))"
+    )
+
+
 def advance(behind: str, *, count: int = 0) -> str:
     """The clock behind the change: `behind` names the CTE whose single row is the changed task."""
     counted = f", tasks_count = users.tasks_count {count:+d}" if count else ""

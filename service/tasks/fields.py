@@ -35,15 +35,16 @@ class Field:
     default: str = "NULL"
 
 
-def _moment(column: str) -> str:
+def moment(column: str) -> str:
+    """SQL: a time as the API writes it."""
     return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 
 _TEXT = "to_json({})"
 _TEXT_OR_NULL = "coalesce(to_json({})::text, 'null')"
 _BOOLEAN = "{}::text"
-_TIME = _moment("{}")
-_TIME_OR_NULL = f"""coalesce('"' || {_moment("{}")} || '"', 'null')"""
+_TIME = moment("{}")
+_TIME_OR_NULL = f"""coalesce('"' || {moment("{}")} || '"', 'null')"""
 _DAY_OR_NULL = """coalesce('"' || to_char({}, 'YYYY-MM-DD') || '"', 'null')"""
 _PRIORITY = f"(ARRAY[{', '.join(repr(name) for name in PRIORITIES)}])[{{}} + 1]"
 

@@ -20,6 +20,7 @@ from pydantic import (
 
 from service.database.pool import Statement
 from service.rest.bodies import STORABLE, storable
+from service.tasks.account import of_account
 from service.tasks.cursors import Cursors
 from service.tasks.fields import DUE, document
 from service.tasks.model import PRIORITIES
@@ -94,13 +95,8 @@ class TaskQuery:
         down = self.parameters.sort.startswith("-")
         rows = self._order.rows(("user_id = $1", *self._clauses), down=down, after=after)
         page = bounded(rows, order=self._order.of_rows(down=down), limit=self.limit)
-        return Statement(
-            "task_list",
-            # Also without any task there is one row, unless the account is gone.
-            f"SELECT document, date_part('epoch', tasks_clock), tasks_count FROM users LEFT JOIN LATERAL ({page})"  # noqa: S608  fixed text
-            " AS page ON true WHERE users.id = $1 AND ended_at IS NULL",
-            reads=True,
-        )
+        columns = "document, date_part('epoch', tasks_clock), tasks_count"
+        return Statement("task_list", of_account(columns, page), reads=True)
 
     @property
     def filters(self) -> str:
@@ -131,7 +127,7 @@ class TaskQuery:
         cursor = cursors.write(user_id, self.filters, [self._order.key(task), task["id"]])
         return [*((name, value) for name, value in self._asked if name != "cursor"), ("cursor", cursor)]
 
-    def arguments(self, user_id: UUID) -> tuple[object, ...]:
+    def arguments(self, user_id: UUID) -> tuple[UUID, *tuple[object, ...]]:
         return user_id, self.limit + 1, *self._values, *(self._after or ())
 
     def counting(self, user_id: UUID) -> tuple[Statement, list[object]]:

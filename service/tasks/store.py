@@ -10,7 +10,8 @@ from service.database.pool import Executor, Statement
 from service.identifiers import uuid7
 from service.problems import DatabaseBusy, PreconditionFailed, TaskNotFound, TooManyTasks, Unauthorized
 from service.rest.conditional import ANY_STATE, Preconditions, task_tag
-from service.tasks.clock import ADVANCE_FOR_NEW, LOCK, advance
+from service.tasks.account import fetch_of_account
+from service.tasks.clock import ADVANCE_FOR_NEW, LOCK, advance, in_states
 from service.tasks.fields import COLUMNS, SETTABLE, document
 from service.tasks.paging import TaskQuery
 
@@ -39,10 +40,7 @@ class Page(NamedTuple):
 _ANSWER = f"{document()} AS document, date_part('epoch', updated_at) AS updated_at"
 
 # $1 id, $2 user, $3 the states that the request allows, $4 those that it refuses, NULL for no condition
-_MINE = (
-    "tasks.id = $1 AND user_id = $2 AND ($3::timestamptz[] IS NULL OR updated_at = ANY ($3))"
-    " AND ($4::timestamptz[] IS NULL OR updated_at <> ALL ($4))"
-)
+_MINE = f"tasks.id = $1 AND user_id = $2 AND {in_states(3)}"
 _ONE = "id = $1 AND user_id = $2 AND EXISTS (SELECT FROM users WHERE id = $2 AND ended_at IS NULL)"
 
 
@@ -125,16 +123,12 @@ class TaskStore:
 
     async def clock(self) -> int:
         """The user's clock, in microseconds since the epoch. Raises Unauthorized when the account is gone."""
-        row = await self._db.fetchrow(CLOCK, self._user_id)
-        if row is None:
-            raise Unauthorized
+        [row] = await fetch_of_account(self._db, CLOCK, self._user_id)
         return microseconds(row[0])
 
     async def page(self, query: TaskQuery) -> Page:
         """Raises Unauthorized when the account is gone."""
-        rows = await self._db.fetch(query.statement, *query.arguments(self._user_id))
-        if not rows:
-            raise Unauthorized
+        rows = await fetch_of_account(self._db, query.statement, *query.arguments(self._user_id))
         documents = [row[0] for row in rows if row[0] is not None]
         return Page(documents, microseconds(rows[0][1]), rows[0][2])
 

@@ -9,11 +9,12 @@ from uuid import UUID
 from service.database.pool import Executor, Statement
 from service.problems import DatabaseBusy, PreconditionFailed, TaskNotFound, TooManyTasks
 from service.rest.conditional import ANY_STATE, Preconditions, task_tag
-from service.tasks.clock import LOCK, advance
+from service.tasks.account import fetch_of_account, of_account
+from service.tasks.clock import LOCK, advance, in_states
 from service.tasks.fields import COLUMNS, CONTENT, DELETED_AT, FIELDS, document
 from service.tasks.pages import bounded
 from service.tasks.parameters import LIMIT_MAX
-from service.tasks.store import TRIES, Task, task_of
+from service.tasks.store import CLOCK, TRIES, Task, task_of
 
 ERASE_PORTION = 1000
 PURGE_PORTION = 1000
@@ -22,9 +23,6 @@ KEPT_LONGER_SECONDS = 3600
 
 # $1 id, $2 user
 _MINE = "deleted_tasks.id = $1 AND user_id = $2 AND title IS NOT NULL"
-_ALLOWED = (
-    "($5::timestamptz[] IS NULL OR updated_at = ANY ($5)) AND ($6::timestamptz[] IS NULL OR updated_at <> ALL ($6))"
-)
 _KEPT = "deleted_at > now() - make_interval(secs => {})"
 _ERASED = ", ".join(f"{name} = NULL" for name in CONTENT)
 
@@ -33,20 +31,17 @@ def _list(behind: str = "") -> Statement:
     rows = (
         "SELECT *, deleted_at AS key FROM deleted_tasks"  # noqa: S608  fixed text
         f" WHERE user_id = $1 AND title IS NOT NULL AND {_KEPT.format('$2')} {behind}"
-        " AND EXISTS (SELECT FROM users WHERE id = $1 AND ended_at IS NULL)"
         " ORDER BY deleted_at DESC, id DESC LIMIT $3"
     )
-    whole = document((*FIELDS, DELETED_AT))
-    return Statement(
-        "trash_list", bounded(rows, order="key DESC, id DESC", limit=LIMIT_MAX, document=whole), reads=True
-    )
+    page = bounded(rows, order="key DESC, id DESC", limit=LIMIT_MAX, document=document((*FIELDS, DELETED_AT)))
+    return Statement("trash_list", of_account("document", page), reads=True)
 
 
 FIRST, LATER = _list(), _list("AND (deleted_at, id) < ($4, $5)")
 RESTORE = Statement(
     "trash_restore",
     f"WITH {LOCK}, found AS (DELETE FROM deleted_tasks USING head"  # noqa: S608  fixed text
-    f" WHERE {_MINE} AND {_KEPT.format('$3')} AND coalesce(tasks_count, 0) < $4 AND {_ALLOWED}"
+    f" WHERE {_MINE} AND {_KEPT.format('$3')} AND coalesce(tasks_count, 0) < $4 AND {in_states(5)}"
     " RETURNING deleted_tasks.*, now),"
     f" task AS (INSERT INTO tasks ({', '.join(COLUMNS)}, clocked)"
     f" SELECT {', '.join('now' if name == 'updated_at' else name for name in COLUMNS)}, true FROM found"
@@ -61,8 +56,8 @@ FOUND = Statement(
 )
 ERASE = Statement(
     "trash_erase",
-    f"WITH {LOCK}, task AS (UPDATE deleted_tasks SET {_ERASED} FROM head WHERE {_MINE} RETURNING id),"  # noqa: S608  fixed text
-    f" {advance('task')} SELECT id FROM task",
+    f"UPDATE deleted_tasks SET {_ERASED} WHERE {_MINE}"  # noqa: S608  fixed text
+    " AND EXISTS (SELECT FROM users WHERE id = $2 AND ended_at IS NULL) RETURNING id",
 )
 ERASE_SOME = Statement(
     "trash_erase_some",
@@ -90,10 +85,14 @@ class TrashStore:
         self._tasks_max = tasks_max
 
     async def page(self, limit: int, behind: tuple[datetime, UUID] | None) -> list[bytes]:
-        """Documents, last deleted first; at least one more than the page's when more follow."""
-        arguments = (self._user_id, self._retention_seconds, limit + 1)
-        rows = await self._db.fetch(*((FIRST, *arguments) if behind is None else (LATER, *arguments, *behind)))
-        return [row[0] for row in rows]
+        """Documents, last deleted first; at least one more than the page's when more follow.
+
+        Raises Unauthorized when the account is gone.
+        """
+        statement = FIRST if behind is None else LATER
+        place = (self._retention_seconds, limit + 1, *(behind or ()))
+        rows = await fetch_of_account(self._db, statement, self._user_id, *place)
+        return [row[0] for row in rows if row[0] is not None]
 
     async def restore(self, task_id: UUID, states: Preconditions = ANY_STATE) -> Task:
         """`states` are of the task before it was deleted. Raises TaskNotFound, PreconditionFailed or TooManyTasks."""
@@ -117,6 +116,10 @@ class TrashStore:
             raise TaskNotFound
 
     async def erase_all(self) -> None:
-        """In portions, each of which is a transaction: a fault in the middle leaves less than there was."""
+        """In portions, each of which is a transaction: a fault in the middle leaves less than there was.
+
+        Raises Unauthorized when the account is gone.
+        """
+        await fetch_of_account(self._db, CLOCK, self._user_id)
         while len(await self._db.fetch(ERASE_SOME, self._user_id)) == ERASE_PORTION:
             pass

@@ -129,6 +129,14 @@ def test_a_malformed_id_in_the_trash_is_422(user: User, path: str) -> None:
     assert_problem(user.http.request(method, f"/api/{user.id}/{path}"), 422, "validation_error")
 
 
+def test_a_gone_account_has_no_trash(user: User) -> None:
+    delete(user, user.create())
+    assert user.http.delete("/api/auth/me").status_code == 204
+    assert_problem(user.http.get(f"/api/{user.id}/trash"), 401, "unauthorized")
+    assert_problem(user.http.delete(f"/api/{user.id}/trash"), 401, "unauthorized")
+    assert_problem(user.http.delete(f"/api/{user.id}/trash/{user.id}"), 404, "task_not_found")
+
+
 def test_restoring_can_be_repeated_and_conditional(user: User) -> None:
     task = user.create()
     tag = user.http.get(user.path(task)).headers["ETag"]

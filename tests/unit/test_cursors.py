@@ -11,6 +11,7 @@ import pytest
 from service.problems import Invalid
 from service.tasks.cursors import Cursors
 from service.tasks.paging import TaskQuery, parse_list_query
+from service.tasks.signing import Signer
 
 ADA, EVE = UUID(int=1), UUID(int=2)
 KEY = b"k" * 32
@@ -28,13 +29,13 @@ KEYS = {
 
 
 def following(query: TaskQuery, key: bytes = KEY, user: UUID = ADA) -> dict[str, str]:
-    return dict(query.next_page(Cursors(key), user, json.dumps(LAST).encode()))
+    return dict(query.next_page(Cursors(Signer(key)), user, json.dumps(LAST).encode()))
 
 
 @pytest.mark.parametrize("sort", ["created_at", "-created_at", "updated_at", "title", "-title"])
 def test_a_cursor_leads_behind_the_last_task(sort: str) -> None:
     parameters = following(parse_list_query(f"sort={sort}&limit=3"))
-    query = parse_list_query(urlencode(parameters)).behind(Cursors(KEY), ADA)
+    query = parse_list_query(urlencode(parameters)).behind(Cursors(Signer(KEY)), ADA)
     assert query.arguments(ADA) == (ADA, 4, KEYS[sort.removeprefix("-")], UUID(int=7))
 
 
@@ -52,20 +53,20 @@ def test_a_cursor_is_of_no_use_elsewhere(asked: str, user: UUID, key: bytes) -> 
     cursor = following(parse_list_query(""))["cursor"]
     query = parse_list_query(f"{asked}&cursor={cursor}".strip("&"))
     with pytest.raises(Invalid) as caught:
-        query.behind(Cursors(key), user)
+        query.behind(Cursors(Signer(key)), user)
     assert caught.value.errors[0]["pointer"] == "cursor"
 
 
 def test_the_limit_may_change_from_page_to_page() -> None:
     cursor = following(parse_list_query("limit=3"))["cursor"]
-    assert parse_list_query(f"limit=50&cursor={cursor}").behind(Cursors(KEY), ADA).limit == 50
+    assert parse_list_query(f"limit=50&cursor={cursor}").behind(Cursors(Signer(KEY)), ADA).limit == 50
 
 
 @pytest.mark.parametrize("text", ["", "A", "AAAA", "é", "%", "\0", "A" * 4000, "====", "..", "-_-_" * 20])
 def test_nonsense_is_no_cursor(text: str) -> None:
     query = TaskQuery(parse_list_query("").parameters.model_copy(update={"cursor": text}))
     with pytest.raises(Invalid):
-        query.behind(Cursors(KEY), ADA)
+        query.behind(Cursors(Signer(KEY)), ADA)
 
 
 def test_values_never_become_part_of_a_statement() -> None:
