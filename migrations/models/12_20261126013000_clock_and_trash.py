@@ -60,9 +60,11 @@ async def upgrade(db: BaseDBAsyncClient) -> str:
         DECLARE
             moment timestamptz;
         BEGIN
-            IF NOT EXISTS (SELECT FROM deleted_tasks WHERE id = OLD.id) THEN
+            -- What this release deletes is there already, with a later time than the task had
+            IF NOT EXISTS (SELECT FROM deleted_tasks WHERE id = OLD.id AND deleted_at > OLD.updated_at) THEN
                 moment := advance_tasks_clock(OLD.user_id, -1);
                 IF moment IS NOT NULL THEN
+                    DELETE FROM deleted_tasks WHERE id = OLD.id;
                     -- By the columns' names, so that one that comes later needs no other function
                     INSERT INTO deleted_tasks SELECT (jsonb_populate_record(
                         NULL::deleted_tasks, to_jsonb(OLD) || jsonb_build_object('deleted_at', moment))).*;

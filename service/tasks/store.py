@@ -80,11 +80,14 @@ _ROOM = Statement("task_room", "SELECT tasks_count FROM users WHERE id = $1 AND 
 SELECT = Statement("task_select", f"SELECT {_ANSWER} FROM tasks WHERE {_ONE}", reads=True)  # noqa: S608  fixed text
 CHANGE = _change("task_change", _assignments())
 TOGGLE = _change("task_toggle", f"completed = NOT completed, {_completed_at('(NOT completed)')}")
+_COLUMNS = ", ".join(COLUMNS)
 DELETE = Statement(
     "task_delete",
     f"WITH {LOCK}, task AS (DELETE FROM tasks USING head WHERE {_MINE} RETURNING tasks.*, head.now),"  # noqa: S608  fixed text
-    f" {advance('task', count=-1)} INSERT INTO deleted_tasks (deleted_at, {', '.join(COLUMNS)})"
-    f" SELECT now, {', '.join(COLUMNS)} FROM task RETURNING id",
+    f" {advance('task', count=-1)} INSERT INTO deleted_tasks (deleted_at, {_COLUMNS}) SELECT now, {_COLUMNS} FROM task"
+    # Only SQL beside the service gives a task an id that was deleted before.
+    f" ON CONFLICT (id) DO UPDATE SET (deleted_at, {_COLUMNS}) ="
+    f" ROW (excluded.deleted_at, {', '.join(f'excluded.{name}' for name in COLUMNS)}) RETURNING id",
 )
 CLOCK = Statement(
     "task_clock",

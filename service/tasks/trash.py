@@ -45,7 +45,7 @@ RESTORE = Statement(
     " RETURNING deleted_tasks.*, now),"
     f" task AS (INSERT INTO tasks ({', '.join(COLUMNS)}, clocked)"
     f" SELECT {', '.join('now' if name == 'updated_at' else name for name in COLUMNS)}, true FROM found"
-    f" RETURNING {document()} AS document, date_part('epoch', updated_at) AS updated_at),"
+    f" ON CONFLICT (id) DO NOTHING RETURNING {document()} AS document, date_part('epoch', updated_at) AS updated_at),"
     f" {advance('task', count=+1)} SELECT document, updated_at FROM task",
 )
 FOUND = Statement(

@@ -1,6 +1,7 @@
 """The trash: listed, restored, erased, forgotten."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -127,6 +128,26 @@ def test_the_purge_forgets_what_no_token_can_ask_for(database: Database, user: U
 def test_a_malformed_id_in_the_trash_is_422(user: User, path: str) -> None:
     method = "POST" if path.endswith("restore") else "DELETE"
     assert_problem(user.http.request(method, f"/api/{user.id}/{path}"), 422, "validation_error")
+
+
+@pytest.mark.parametrize("release", ["this", "the previous"])
+def test_an_id_that_sql_gives_again_can_be_deleted_again(database: Database, user: User, release: str) -> None:
+    task = user.create("first")
+    delete(user, task)
+    again = "INSERT INTO tasks (id, user_id, title) VALUES ($1, $2, 'second')"
+    database.query(again, task["id"], user.id)
+    if release == "this":
+        delete(user, task)
+    else:
+        old = replace(database, url=f"{database.url}&application_name=tasks-service")
+        old.query("DELETE FROM tasks WHERE id = $1", task["id"])
+    [found] = trash_of(user)
+    assert (found["id"], found["title"]) == (task["id"], "second")
+    assert user.list() == []
+    assert database.value("SELECT tasks_count FROM users WHERE id = $1", user.id) == 0
+    database.query(again, task["id"], user.id)
+    assert_problem(user.http.post(f"/api/{user.id}/trash/{task['id']}/restore"), 404, "task_not_found")
+    assert [task["title"] for task in user.list()] == ["second"]
 
 
 def test_a_gone_account_has_no_trash(user: User) -> None:
