@@ -74,8 +74,15 @@ async def upgrade(db: BaseDBAsyncClient) -> str:
         END $fn$;
         CREATE FUNCTION count_tasks() RETURNS trigger LANGUAGE plpgsql AS $fn$
         BEGIN
-            PERFORM advance_tasks_clock(user_id, (CASE TG_OP WHEN 'INSERT' THEN n ELSE -n END)::int)
-                FROM (SELECT user_id, count(*) AS n FROM changed GROUP BY user_id ORDER BY user_id) AS users;
+            -- What this release wrote is counted already, whatever its connections are called
+            IF TG_OP = 'INSERT' THEN
+                PERFORM advance_tasks_clock(user_id, n::int) FROM (SELECT user_id, count(*) AS n FROM changed
+                    WHERE NOT clocked GROUP BY user_id ORDER BY user_id) AS users;
+            ELSE
+                PERFORM advance_tasks_clock(user_id, -n::int) FROM (SELECT user_id, count(*) AS n FROM changed
+                    WHERE NOT EXISTS (SELECT FROM deleted_tasks d WHERE d.id = changed.id AND deleted_at > updated_at)
+                    GROUP BY user_id ORDER BY user_id) AS users;
+            END IF;
             RETURN NULL;
         END $fn$;
         CREATE TRIGGER tasks_clock_insert BEFORE INSERT ON tasks FOR EACH ROW

@@ -134,3 +134,17 @@ def test_completed_at_is_when_it_last_became_true(user: User) -> None:
     assert renamed["completed_at"] == done["completed_at"]
     assert user.http.patch(user.path(task), json={"completed": False}).json()["completed_at"] is None
     assert user.http.patch(f"{user.path(task)}/complete").json()["completed_at"] > done["completed_at"]
+
+
+def test_a_name_of_ones_own_for_the_connections_changes_nothing(
+    database: Database, start_service: Callable[..., Service], user: User
+) -> None:
+    """`application_name` in DATABASE_URL is not what tells this release's writes from SQL beside the service."""
+    named = start_service(database_url=f"{database.url}&application_name=billing")
+    with httpx.Client(base_url=named.url, headers=user.http.headers, timeout=10, verify=False) as http:
+        tasks = [http.post(user.tasks, json={"title": "x"}).json() for _ in range(3)]
+        changed = http.patch(f"{user.tasks}/{tasks[1]['id']}/complete").json()
+        assert clock_of(database, user) == (datetime.fromisoformat(changed["updated_at"]), 3)
+        assert http.delete(f"{user.tasks}/{tasks[0]['id']}").status_code == 204
+        [deleted] = http.get(f"/api/{user.id}/trash").json()
+        assert clock_of(database, user) == (datetime.fromisoformat(deleted["deleted_at"]), 2)
