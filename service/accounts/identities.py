@@ -6,6 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from service.accounts.external import Identity
+from service.accounts.model import NO_PASSWORD
 from service.database.pool import Executor, Statement
 from service.identifiers import uuid7
 from service.problems import DatabaseBusy
@@ -17,12 +18,11 @@ _FIND = Statement(
     "identity_find", "SELECT user_id FROM external_identities WHERE issuer = $1 AND subject = $2", reads=True
 )
 # One statement, so that there is never a user without the identity, and of two at once only one makes any row at all.
-# "!" is no hash of any password.
 _ADD = Statement(
     "identity_add",
     "WITH identity AS (INSERT INTO external_identities (id, issuer, subject, user_id) VALUES ($1, $2, $3, $4)"
     " ON CONFLICT (issuer, subject) DO NOTHING RETURNING user_id)"
-    " INSERT INTO users (id, email, name, password_hash) SELECT user_id, $5, $6, '!' FROM identity"
+    " INSERT INTO users (id, email, name, password_hash) SELECT user_id, $5, $6, $7 FROM identity"
     " RETURNING id AS user_id",
 )
 
@@ -54,6 +54,6 @@ class Identities:
         for email in (identity.email or nowhere, nowhere):
             with suppress(asyncpg.UniqueViolationError):
                 return await self._db.fetchrow(
-                    _ADD, uuid7(), identity.issuer, identity.subject, user_id, email, identity.name
+                    _ADD, uuid7(), identity.issuer, identity.subject, user_id, email, identity.name, NO_PASSWORD
                 )
         return None
