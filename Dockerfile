@@ -15,10 +15,11 @@ RUN python -m venv --without-pip /opt/venv \
 COPY pyproject.toml README.md ./
 COPY service/ service/
 COPY migrations/ migrations/
-# Editable, since migrations lie beside the package and aerich wants pyproject.toml there too; built by the lock's own
+COPY make/wheel.py make/
+# Editable, since aerich wants migrations and pyproject.toml beside the package; built by the lock's own
 # setuptools. The bytecode is compiled here, as the final file system is read-only, and never checked against its source.
 RUN python -m pip --python /opt/venv/bin/python install --no-compile --no-index --no-deps --no-build-isolation --editable . \
-    && rm -rf requirements README.md ./*.egg-info build \
+    && rm -rf requirements README.md make ./*.egg-info build \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv service migrations
 
 FROM ${PYTHON_IMAGE}

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import orjson
 import structlog
 
-from service import ports
+from service import __version__, ports
 from service.database import migrate, revisions
 from service.database.embedded import EmbeddedError
 from service.database.faults import DatabaseFault
@@ -170,6 +170,7 @@ def _say(text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tasks-service", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(

@@ -13,7 +13,9 @@ from service.database.url import DatabaseUrl
 
 log = structlog.get_logger()
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_IN_WHEEL = _PACKAGE / "migrations"
+MIGRATIONS = _IN_WHEEL if _IN_WHEEL.is_dir() else _PACKAGE.parent / "migrations"
 
 
 class MigrationError(Exception):

@@ -66,6 +66,10 @@ def test_openapi_prints_the_document_without_any_setting() -> None:
     assert "/api/{user_id}/tasks" in document["paths"]
 
 
+def test_the_version_is_told_without_any_setting() -> None:
+    assert run_command("--version", check=True).stdout == f"tasks-service {__version__}\n"
+
+
 @pytest.mark.parametrize("command", [["migrate", "check"], ["migrate", "upgrade"], ["migrate", "history"]])
 def test_migrations_need_a_database_and_nothing_else(command: list[str]) -> None:
     ended = run_command(*command)
