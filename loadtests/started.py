@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.slow_database import slowed
-from service.database.embedded import EmbeddedPostgres, embedded_postgres, without_libpq
+from service.database.embedded import EmbeddedPostgres, embedded_postgres
+from service.database.postgres_programs import without_libpq
 from service.processes import end
 
 FOLDER = Path(__file__).resolve().parent

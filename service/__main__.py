@@ -14,8 +14,8 @@ import structlog
 
 from service import __version__, ports
 from service.database import migrate, revisions
-from service.database.embedded import EmbeddedError
 from service.database.faults import DatabaseFault
+from service.database.postgres_programs import EmbeddedError
 from service.database.url import database_url
 from service.environment import SettingsError
 from service.telemetry import logs

@@ -17,7 +17,8 @@ import psutil
 from watchfiles import PythonFilter, watch
 
 from service import ports
-from service.database.embedded import EmbeddedPostgres, without_libpq
+from service.database.embedded import EmbeddedPostgres
+from service.database.postgres_programs import without_libpq
 from service.locks import exclusive
 from service.processes import ENDING, born, end, signals_deferred
 from service.settings import JWT_SECRET_BYTES_MIN, Settings, load_settings

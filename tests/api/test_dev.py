@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.database.embedded import UNPRIVILEGED
+from service.database.postgres_programs import UNPRIVILEGED
 from tests.support.development import DEV, Development, development, failed, runs, started
 from tests.support.drill import DRILL
 from tests.support.users import PASSWORD

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from service.database.embedded import UNPRIVILEGED
+from service.database.postgres_programs import UNPRIVILEGED
 from tests.support.database import Database
 from tests.support.postgres import Postgres
 from tests.support.server import serve

@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 
 from service.database import session, start
 from service.database.connection import PoolOptions
-from service.database.embedded import _as_user
 from service.database.faults import DatabaseFault
 from service.database.orm import migration_options
+from service.database.postgres_programs import server_user_prefix
 from service.database.revisions import files
 from service.database.url import parse_database_url
 from tests.support.database import Database, held, run_command, run_sql
@@ -44,7 +44,7 @@ def _pgbouncer(server: Postgres, mode: str = "transaction", ignored: str = "") -
             f"ignore_startup_parameters = {ignored}\n"
         )
         with (Path(folder) / "log").open("wb") as log:
-            process = subprocess.Popen([*_as_user(), binary, settings], stdout=log, stderr=log)
+            process = subprocess.Popen([*server_user_prefix(), binary, settings], stdout=log, stderr=log)
         try:
             eventually(lambda: _answers(port))
             yield port

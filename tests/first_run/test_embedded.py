@@ -9,8 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from service.database import embedded
-from service.database.embedded import UNPRIVILEGED, EmbeddedError, EmbeddedPostgres, embedded_postgres
+from service.database.embedded import EmbeddedPostgres, embedded_postgres
+from service.database.postgres_programs import (
+    UNPRIVILEGED,
+    EmbeddedError,
+    binaries,
+    server_environment,
+    server_user_prefix,
+    without_libpq,
+)
 from service.locks import InUseError, OwnerLock
 from tests.support.database import ROOT, run_sql
 from tests.support.development import DEV, development, failed
@@ -145,13 +152,13 @@ def test_it_runs_for_another_user_than_root_and_tells_what_that_one_may_not_writ
 @needs_root
 def test_root_runs_it_out_of_folders_that_only_root_can_enter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As in a clone under /root."""
-    installed = embedded.binaries().parents[1]
+    installed = binaries().parents[1]
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
     for folder in (installed, installed.with_name(f"{installed.name}.libs")):
         shutil.copytree(folder, private / folder.name, ignore=shutil.ignore_patterns("pginstall"))
     monkeypatch.syspath_prepend(str(private))
-    assert private in embedded.binaries().parents
+    assert private in binaries().parents
     with embedded_postgres(tmp_path / "data", {"fsync": "off"}) as server:
         assert run_sql(server.url("postgres"), "SELECT 1")[0][0] == 1
 
@@ -161,8 +168,8 @@ def test_a_leftover_is_taken_over(tmp_path: Path, *, blind: bool) -> None:
     server = EmbeddedPostgres(tmp_path / "data", {"fsync": "off"})
     server.start()
     server.stop()
-    as_user = [part for part in embedded._as_user() if part != "--pdeathsig=INT"]
-    leftover: list[str | Path] = [*as_user, embedded.binaries() / "postgres", "-D", server.data]
+    as_user = [part for part in server_user_prefix() if part != "--pdeathsig=INT"]
+    leftover: list[str | Path] = [*as_user, binaries() / "postgres", "-D", server.data]
     code = f"""
 from pathlib import Path
 from service.database.embedded import embedded_postgres
@@ -171,7 +178,7 @@ with embedded_postgres(Path({str(server.data)!r}), {{"fsync": "off"}}) as server
 """
     command = [*(["setpriv", "--bounding-set=-sys_ptrace"] if blind else []), sys.executable, "-c", code]
     quiet = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={server.data}"]
-    with subprocess.Popen([*leftover, *quiet], env=embedded._environment(), stderr=subprocess.DEVNULL) as postmaster:
+    with subprocess.Popen([*leftover, *quiet], env=server_environment(), stderr=subprocess.DEVNULL) as postmaster:
         try:
             record = server.data / "postmaster.pid"
             eventually(lambda: record.exists() and "ready" in record.read_text(), 30)
@@ -202,5 +209,5 @@ def test_a_lock_ends_with_its_owner_and_not_later(tmp_path: Path) -> None:
 def test_nothing_but_the_path_is_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPORT", "1")
     monkeypatch.setenv("LC_ALL", "nonsense")
-    assert set(embedded._environment()) == {"PATH", "LC_ALL", "TZ"}
-    assert embedded.without_libpq({"PGSSLMODE": "require", "PORT": "1"}) == {"PORT": "1"}
+    assert set(server_environment()) == {"PATH", "LC_ALL", "TZ"}
+    assert without_libpq({"PGSSLMODE": "require", "PORT": "1"}) == {"PORT": "1"}

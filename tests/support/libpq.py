@@ -3,7 +3,7 @@
 import ctypes
 from functools import cache
 
-from service.database.embedded import binaries
+from service.database.postgres_programs import binaries
 
 
 class _Option(ctypes.Structure):

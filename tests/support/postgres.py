@@ -9,7 +9,8 @@ from typing import Self
 
 import psutil
 
-from service.database.embedded import EmbeddedPostgres, give_to_server, tool
+from service.database.embedded import EmbeddedPostgres
+from service.database.postgres_programs import give_to_server, tool
 from tests.support.database import Database
 from tests.support.server import free_port
 
