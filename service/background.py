@@ -12,7 +12,7 @@ from typing import Any, TypeVarTuple
 
 import structlog
 
-from service.telemetry.metrics import BackgroundMetrics, BackgroundTask
+from service.telemetry.background_metrics import BackgroundMetrics, BackgroundTask
 
 RESTART_FIRST_SECONDS = 0.5
 RESTART_MAX_SECONDS = 30.0

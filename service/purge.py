@@ -9,7 +9,7 @@ from service.background import Background
 from service.database.pool import Pool, Statement
 from service.rest import idempotency
 from service.tasks import trash
-from service.telemetry.metrics import BackgroundTask
+from service.telemetry.background_metrics import BackgroundTask
 
 EXPIRED_INTERVAL_SECONDS = 300.0
 EXPIRED: tuple[tuple[BackgroundTask, Statement], ...] = (

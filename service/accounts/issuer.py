@@ -11,7 +11,7 @@ import structlog
 from service.accounts.discovery import Exchange, KeySet
 from service.accounts.tokens import BadToken
 from service.problems import IssuerUnavailable
-from service.telemetry.metrics import BackgroundMetrics
+from service.telemetry.background_metrics import BackgroundMetrics
 
 REFRESH_SECONDS = 300.0
 """A key that the issuer has withdrawn verifies for so long at the most, while the issuer can be reached."""

@@ -22,7 +22,8 @@ from service.database.revisions import MigrationError
 from service.database.start import connect
 from service.database.url import DatabaseUrl
 from service.problems import Problem
-from service.telemetry.metrics import BackgroundMetrics, DatabaseMetrics
+from service.telemetry.background_metrics import BackgroundMetrics
+from service.telemetry.metrics import DatabaseMetrics
 
 LOCK_KEY = 0x7461736B73  # "tasks"
 LOCK_POLL_SECONDS = 0.2

@@ -20,7 +20,8 @@ from service.background import Background
 from service.database.pool import Connection, Executor, Pool, PoolOptions, Transaction
 from service.database.session import NEUTRAL, NO_LIMITS
 from service.database.url import DatabaseUrl, KeepAlive, database_url
-from service.telemetry.metrics import BackgroundMetrics, DatabaseMetrics
+from service.telemetry.background_metrics import BackgroundMetrics
+from service.telemetry.metrics import DatabaseMetrics
 
 APP = "models"
 MODELS = ["service.accounts.model", "service.tasks.model", "service.rest.model"]

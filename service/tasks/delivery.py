@@ -17,7 +17,7 @@ from service.problems import Problem, SyncTokenExpired, Unauthorized
 from service.tasks import events
 from service.tasks.changes import Changes, Position, SyncTokens, read_changes
 from service.tasks.streams import Reader, Stream, Streams
-from service.telemetry.metrics import StreamEnd, StreamMetrics
+from service.telemetry.stream_metrics import StreamEnd, StreamMetrics
 
 READERS = 4
 """Readings at a time: of the pool's connections, the rest is for requests."""

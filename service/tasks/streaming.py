@@ -10,7 +10,7 @@ from service.tasks.changes import SyncTokens
 from service.tasks.delivery import Delivery
 from service.tasks.signals import Signals
 from service.tasks.streams import KEEPALIVE_TICK_SECONDS, Streams
-from service.telemetry.metrics import StreamMetrics
+from service.telemetry.stream_metrics import StreamMetrics
 
 
 class Streaming:

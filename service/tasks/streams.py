@@ -12,7 +12,7 @@ from service.http.event_stream import EventConnection
 from service.problems import StreamsFull, TooManyStreams
 from service.tasks import events
 from service.tasks.changes import Position
-from service.telemetry.metrics import StreamEnd, StreamMetrics
+from service.telemetry.stream_metrics import StreamEnd, StreamMetrics
 
 STALLED_SECONDS = 10.0
 """How long a reader may take for what it was sent; that is some 64 KiB."""

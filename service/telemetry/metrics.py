@@ -1,16 +1,13 @@
-"""Every metric: its name, its help, its labels (closed sets only), and nothing about who sets it."""
+"""The registry, and the metrics of requests and the pool: names, help, labels (closed sets only), not who sets them."""
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from platform import python_version
-from typing import Literal, get_args
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     GCCollector,
-    Histogram,
     Info,
     Metric,
     PlatformCollector,
@@ -19,100 +16,12 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Exemplar
 
+from service.telemetry.background_metrics import BackgroundMetrics
+from service.telemetry.histogram import FINE_BUCKETS, REQUEST_BUCKETS, Histogram
 from service.telemetry.logs import dropped
+from service.telemetry.stream_metrics import StreamMetrics
 from service.telemetry.timing import Timing
-
-_FINE = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
-_REQUEST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-
-
-BackgroundTask = Literal[
-    "account_purge",
-    "event_loop_watch",
-    "idempotency_purge",
-    "issuer_keys",
-    "pool_check",
-    "pool_close",
-    "pool_maintenance",
-    "pool_open",
-    "pool_repair",
-    "rate_limit_purge",
-    "schema_watch",
-    "session_purge",
-    "stream_keepalive",
-    "stream_listener",
-    "stream_notifier",
-    "stream_poll",
-    "stream_reader",
-    "trash_purge",
-]
-"""All that runs beside the requests: a closed set, since it is a label."""
-
-
-class _Value:
-    """A number without the lock of prometheus_client's: all observing and all scraping is the event loop's."""
-
-    __slots__ = ("exemplar", "value")
-
-    def __init__(self) -> None:
-        self.value = 0.0
-        self.exemplar: Exemplar | None = None
-
-    def inc(self, amount: float) -> None:
-        self.value += amount
-
-    def get(self) -> float:
-        return self.value
-
-    def set_exemplar(self, exemplar: Exemplar) -> None:
-        self.exemplar = exemplar
-
-    def get_exemplar(self) -> Exemplar | None:
-        return self.exemplar
-
-
-class _Histogram(Histogram):
-    """prometheus_client's, at a fifth of the cost: seven are observed for every request."""
-
-    def _metric_init(self) -> None:
-        super()._metric_init()
-        self._sum = _Value()
-        self._buckets = [_Value() for _ in self._upper_bounds]
-
-    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
-        if exemplar is not None:
-            super().observe(amount, exemplar)
-            return
-        self._sum.value += amount
-        self._buckets[bisect_left(self._upper_bounds, amount)].value += 1
-
-
-class BackgroundMetrics:
-    """What `service.background` counts."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._failures = Counter(
-            "background_task_failures_total",
-            "Background tasks, or rounds of them, that ended with an error",
-            ["task"],
-            registry=registry,
-        )
-        self._success = Gauge(
-            "background_task_last_success_timestamp_seconds",
-            "When a periodic task last did its work, or was started, in seconds since the epoch",
-            ["task"],
-            registry=registry,
-        )
-        for task in get_args(BackgroundTask):
-            self._failures.labels(task)
-
-    def failed(self, task: BackgroundTask) -> None:
-        self._failures.labels(task).inc()
-
-    def succeeded(self, task: BackgroundTask, at: float) -> None:
-        self._success.labels(task).set(at)
 
 
 class _Dropped(Collector):
@@ -133,8 +42,8 @@ class DatabaseMetrics:
         self.waiting_requests = Gauge(
             "db_pool_waiting_requests", "Requests waiting for a connection", registry=registry
         )
-        self.acquire_seconds = _Histogram(
-            "db_pool_acquire_seconds", "Wait for a connection", buckets=_FINE, registry=registry
+        self.acquire_seconds = Histogram(
+            "db_pool_acquire_seconds", "Wait for a connection", buckets=FINE_BUCKETS, registry=registry
         )
         self.acquire_timeouts = Counter(
             "db_pool_acquire_timeouts_total",
@@ -148,11 +57,11 @@ class DatabaseMetrics:
             ["reason"],
             registry=registry,
         )
-        self._query_seconds = _Histogram(
+        self._query_seconds = Histogram(
             "db_query_seconds",
             "Time of one statement, without the wait for a connection",
             ["operation"],
-            buckets=_FINE,
+            buckets=FINE_BUCKETS,
             registry=registry,
         )
         self._by_operation: dict[str, Histogram] = {}
@@ -175,45 +84,6 @@ class DatabaseMetrics:
         if child is None:
             child = self._by_operation[operation] = self._query_seconds.labels(operation)
         return child
-
-
-StreamEnd = Literal["account", "client", "drain", "error", "expired", "shutdown", "slow", "token"]
-"""Why a stream ended. `token` is its sync token, which got too old; `expired` the access token."""
-
-
-class StreamMetrics:
-    """What the event streams count."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._open = Gauge("sync_streams", "Open event streams", registry=registry)
-        self._events = Counter("sync_events_total", "Events written to streams", ["event"], registry=registry)
-        self._ended = Counter(
-            "sync_streams_ended_total", "Streams that ended, by reason", ["reason"], registry=registry
-        )
-        self._listening = Gauge(
-            "sync_notifications",
-            "Whether the database notifies this process of changes (1); else it asks for them",
-            registry=registry,
-        )
-        self.delivery_seconds = _Histogram(
-            "sync_delivery_seconds",
-            "Time from a change, by the database's clock, until it was written to a stream that had seen all before it",
-            buckets=_REQUEST,
-            registry=registry,
-        )
-        self._by_event = {event: self._events.labels(event) for event in ("task", "deleted")}
-        for reason in get_args(StreamEnd):
-            self._ended.labels(reason)
-
-    def watch(self, *, streams: Callable[[], int], listening: Callable[[], bool]) -> None:
-        self._open.set_function(streams)
-        self._listening.set_function(listening)
-
-    def ended(self, reason: StreamEnd) -> None:
-        self._ended.labels(reason).inc()
-
-    def written(self, event: str, count: int) -> None:
-        self._by_event[event].inc(count)
 
 
 class Metrics:
@@ -242,19 +112,19 @@ class Metrics:
         )
         for reason in ("not_reading", "unsent_limit", "overdue"):
             self._cut.labels(reason)
-        self._request_seconds = _Histogram(
+        self._request_seconds = Histogram(
             "http_request_duration_seconds",
             "Time from a request's head to its answer",
             ["method", "route", "status"],
-            buckets=sorted({*_REQUEST, slo_latency_seconds}),
+            buckets=sorted({*REQUEST_BUCKETS, slo_latency_seconds}),
             registry=registry,
         )
         self._by_request: dict[tuple[str, str, int], Histogram] = {}
-        phases = _Histogram(
+        phases = Histogram(
             "http_request_phase_seconds",
             "Time of a request spent on authentication, on the wait for a connection, on statements and on the rest",
             ["phase"],
-            buckets=_FINE,
+            buckets=FINE_BUCKETS,
             registry=registry,
         )
         self._auth, self._pool, self._db, self._app = (phases.labels(p) for p in ("auth", "pool", "db", "app"))
@@ -271,8 +141,8 @@ class Metrics:
             "limited",
         ):
             self.auth_failures.labels(reason)
-        self.event_loop_lag_seconds = _Histogram(
-            "event_loop_lag_seconds", "How late the event loop ran a timer", buckets=_FINE, registry=registry
+        self.event_loop_lag_seconds = Histogram(
+            "event_loop_lag_seconds", "How late the event loop ran a timer", buckets=FINE_BUCKETS, registry=registry
         )
         self._schema_revision = Gauge("schema_revision", "Number of the schema's revision", ["kind"], registry=registry)
         Info("tasks_service_build", "The running build", registry=registry).info(

@@ -11,7 +11,8 @@ from service.background import Background
 from service.database.connection import Connection, Connector
 from service.database.pool import Pool, PoolOptions, Statement
 from service.database.url import parse_database_url
-from service.telemetry.metrics import BackgroundMetrics, DatabaseMetrics
+from service.telemetry.background_metrics import BackgroundMetrics
+from service.telemetry.metrics import DatabaseMetrics
 from tests.support.database import Database
 from tests.support.drill import until
 

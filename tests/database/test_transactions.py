@@ -17,7 +17,8 @@ from service.database.orm import orm_config, orm_on
 from service.database.pool import Executor, Pool, PoolOptions, Statement
 from service.database.url import parse_database_url
 from service.problems import DatabaseBusy, EmailTaken
-from service.telemetry.metrics import BackgroundMetrics, DatabaseMetrics
+from service.telemetry.background_metrics import BackgroundMetrics
+from service.telemetry.metrics import DatabaseMetrics
 from tests.support.database import Database
 
 ISOLATION = Statement("isolation", "SELECT current_setting('transaction_isolation') AS level")

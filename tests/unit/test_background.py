@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from service import background
 from service.background import Background
-from service.telemetry.metrics import BackgroundMetrics
+from service.telemetry.background_metrics import BackgroundMetrics
 from tests.support.drill import until
 
 Events = list[MutableMapping[str, Any]]

@@ -17,7 +17,7 @@ from service.accounts.discovery import ANSWER_BYTES_MAX, Exchange, KeySet, is_is
 from service.accounts.issuer import IssuerKeys
 from service.accounts.tokens import BadToken
 from service.problems import IssuerUnavailable
-from service.telemetry.metrics import BackgroundMetrics
+from service.telemetry.background_metrics import BackgroundMetrics
 from tests.support.issuer import CONFIGURATION, KEYS, Answer, Issuer, Key, send, until
 
 
