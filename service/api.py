@@ -6,6 +6,7 @@ from service.accounts import openapi as accounts
 from service.description import routes as description
 from service.description.openapi import Json, build
 from service.tasks import openapi as tasks
+from service.tasks.openapi_schemas import SCHEMAS as TASK_SCHEMAS
 
 
 @cache
@@ -14,5 +15,5 @@ def document() -> Json:
     return build(
         (*accounts.OPERATIONS, *tasks.OPERATIONS, *description.OPERATIONS),
         (*accounts.MODELS, *tasks.MODELS),
-        {**accounts.SCHEMAS, **tasks.SCHEMAS},
+        {**accounts.SCHEMAS, **TASK_SCHEMAS},
     )

@@ -2,15 +2,14 @@
 
 from typing import Any
 
-from pydantic import BaseModel
-
 from service import problems
 from service.description.openapi import Answer, Json, Operation
 from service.http.event_stream import EVENT_STREAM
 from service.rest.bodies import ACCEPT_MERGE_PATCH
 from service.tasks.batch import Batch
-from service.tasks.fields import DELETED_AT, FIELDS, object_schema
 from service.tasks.label_routes import LabelParameters
+from service.tasks.openapi_parameters import LAST_EVENT_ID, query_parameters
+from service.tasks.openapi_schemas import EVENTS, SCHEMAS
 from service.tasks.paging import ListParameters
 from service.tasks.parameters import LIMIT_MAX
 from service.tasks.schemas import NewTask, TaskPatch, TaskReplacement
@@ -19,89 +18,7 @@ from service.tasks.trash_routes import TrashParameters
 
 MODELS = (NewTask, TaskReplacement, TaskPatch, Batch)
 
-_RESULT: Json = {
-    "type": "object",
-    "required": ["status"],
-    "additionalProperties": False,
-    "properties": {
-        "status": {"type": "integer", "enum": [200, 201, 204]},
-        "etag": {"type": "string", "description": "Of the task, unless it was deleted"},
-        "task": {"$ref": "#/components/schemas/Task"},
-    },
-}
-_DELETION: Json = {
-    "type": "object",
-    "required": ["type", "id", "deleted_at"],
-    "additionalProperties": False,
-    "properties": {
-        "type": {"const": "deleted"},
-        "id": {"type": "string", "format": "uuid"},
-        "deleted_at": {"type": "string", "format": "date-time"},
-    },
-}
-_TASK_CHANGE: Json = {
-    "type": "object",
-    "required": ["type", "task"],
-    "additionalProperties": False,
-    "properties": {"type": {"const": "task"}, "task": {"$ref": "#/components/schemas/Task"}},
-}
-SCHEMAS: Json = {
-    "LabelUse": {
-        "type": "object",
-        "required": ["name", "tasks"],
-        "additionalProperties": False,
-        "properties": {"name": {"type": "string"}, "tasks": {"type": "integer", "minimum": 1}},
-    },
-    "Task": object_schema(),
-    "DeletedTask": object_schema((*FIELDS, DELETED_AT)),
-    "BatchResults": {
-        "type": "object",
-        "required": ["results"],
-        "additionalProperties": False,
-        "properties": {"results": {"type": "array", "items": _RESULT, "description": "In the operations' order"}},
-    },
-    "TaskChange": _TASK_CHANGE,
-    "TaskDeletion": _DELETION,
-    "Changes": {
-        "type": "object",
-        "required": ["changes", "next", "more"],
-        "additionalProperties": False,
-        "properties": {
-            "changes": {
-                "type": "array",
-                "items": {
-                    "oneOf": [
-                        {"$ref": "#/components/schemas/TaskChange"},
-                        {"$ref": "#/components/schemas/TaskDeletion"},
-                    ],
-                    "discriminator": {
-                        "propertyName": "type",
-                        "mapping": {
-                            "task": "#/components/schemas/TaskChange",
-                            "deleted": "#/components/schemas/TaskDeletion",
-                        },
-                    },
-                },
-            },
-            "next": {"type": "string", "description": "The token to ask with next"},
-            "more": {"type": "boolean", "description": "Whether there are more changes already"},
-        },
-    },
-}
-_EXAMPLE = SCHEMAS["Task"]["example"]
-
-_LAST_EVENT_ID: Json = {
-    "name": "Last-Event-ID",
-    "in": "header",
-    "description": "For a stream: the id of the last event that the client has seen; goes before `since`",
-    "schema": {"type": "string", "maxLength": 200, "pattern": "^[A-Za-z0-9_-]*$"},
-}
-_EVENTS: Json = {
-    "type": "string",
-    "description": "Server-Sent Events. `event` is `task` or `deleted`; `data` is a TaskChange or TaskDeletion in one "
-    "line; `id` is a token. An event without data only tells a token.",
-    "contentMediaType": EVENT_STREAM,
-}
+_TASK_EXAMPLE = SCHEMAS["Task"]["example"]
 
 _TASKS = "/api/{user_id}/tasks"
 _TASK = "/api/{user_id}/tasks/{task_id}"
@@ -130,49 +47,17 @@ _LINKS = {
 }
 
 
-def _parameters(model: type[BaseModel]) -> list[Json]:
-    """A query string's parameters, from the model that parses them."""
-    schema = model.model_json_schema()
-    return [
-        {"name": name, "in": "query", "description": _QUERY[name], "schema": _plain(found), **_STYLES.get(name, {})}
-        for name, found in schema["properties"].items()
-    ]
-
-
-def _plain(schema: Json) -> Json:
-    """Without the null that stands for "not given": a query string has no null."""
-    if "anyOf" in schema:
-        kinds = [kind for kind in schema["anyOf"] if kind.get("type") != "null"]
-        schema = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
-    return {key: value for key, value in schema.items() if key != "title"}
-
-
-_STYLES: dict[str, Json] = {"priority": {"style": "form", "explode": False}}
-_QUERY = {
-    "since": "A token from `next`; opaque, and only for the same user",
-    "limit": "How many on a page, at the most: it also ends at 1 MiB",
-    "cursor": "Where the page starts; opaque, from the `Link` header, and only for the same user, sort and filters",
-    "sort": "Order; `-` means descending. Ties are ordered by id, in the same direction. In both directions of `due`, "
-    "tasks without a day or a moment come last; a day counts as its end in UTC",
-    "completed": "Only tasks that are, or are not, completed",
-    "q": "Only tasks whose title or description contains this, in any case",
-    "created_from": "Only tasks created then or later",
-    "created_to": "Only tasks created then or earlier",
-    "updated_from": "Only tasks changed then or later",
-    "updated_to": "Only tasks changed then or earlier",
-    "due_from": "Only tasks due on this day, or at this moment, or later; days are those of UTC",
-    "due_to": "Only tasks due on this day, or at this moment, or earlier; days are those of UTC",
-    "priority": "Only tasks of this priority, or of one of several with commas between",
-    "label": "Only tasks that carry this label; given up to five times, all of them",
-}
-
-
 def _operation(method: str, path: str, name: str, summary: str, **more: Any) -> Operation:
     return Operation(method, path, name, summary, "tasks", **more)
 
 
 def _task(status: int, description: str, headers: tuple[str, ...]) -> Answer:
     return Answer(status, description, "Task", headers, _LINKS)
+
+
+def _page(of: str, schema: str, headers: tuple[str, ...], *, most: int = LIMIT_MAX, **more: Any) -> Answer:
+    items = {"$ref": f"#/components/schemas/{schema}"}
+    return Answer(200, f"A page of {of}", {"type": "array", "items": items, "maxItems": most}, headers, **more)
 
 
 OPERATIONS = (
@@ -194,15 +79,9 @@ OPERATIONS = (
         "List tasks",
         description="Newest first unless `sort` says otherwise. Follow `Link` to the next page. With `If-None-Match`, "
         "an unchanged list costs next to nothing.",
-        parameters=(*_parameters(ListParameters), "Prefer", *_CONDITIONS),
+        parameters=(*query_parameters(ListParameters), "Prefer", *_CONDITIONS),
         answers=(
-            Answer(
-                200,
-                "A page of tasks",
-                {"type": "array", "items": {"$ref": "#/components/schemas/Task"}, "maxItems": LIMIT_MAX},
-                (*_READ, "Link", "X-Total-Count", "Preference-Applied"),
-                example=[_EXAMPLE],
-            ),
+            _page("tasks", "Task", (*_READ, "Link", "X-Total-Count", "Preference-Applied"), example=[_TASK_EXAMPLE]),
             Answer(304, "The page has not changed", headers=_READ),
         ),
         problems=_OWN,
@@ -288,14 +167,14 @@ OPERATIONS = (
         description="Without `since`: all tasks, which is the first sync. Each task appears once, in its latest state, "
         "in the order of the changes. Asked for with `Accept: text/event-stream`, the answer is a stream, which begins "
         "behind `Last-Event-ID`, or `since`, or now, and goes on until the access token expires.",
-        parameters=(*_parameters(ChangeParameters), _LAST_EVENT_ID),
+        parameters=(*query_parameters(ChangeParameters), LAST_EVENT_ID),
         answers=(
             Answer(
                 200,
                 "Changes, and the token for the next time; or a stream of them",
                 "Changes",
                 ("Cache-Control", "Vary"),
-                also={EVENT_STREAM: {"schema": _EVENTS}},
+                also={EVENT_STREAM: {"schema": EVENTS}},
             ),
         ),
         problems=(*_OWN, problems.SyncTokenExpired, problems.TooManyStreams, problems.StreamsFull),
@@ -305,14 +184,9 @@ OPERATIONS = (
         _TRASH,
         "list_trash",
         "List deleted tasks, last deleted first",
-        parameters=(*_parameters(TrashParameters), *_CONDITIONS),
+        parameters=(*query_parameters(TrashParameters), *_CONDITIONS),
         answers=(
-            Answer(
-                200,
-                "A page of deleted tasks",
-                {"type": "array", "items": {"$ref": "#/components/schemas/DeletedTask"}, "maxItems": LIMIT_MAX},
-                (*_READ, "Link"),
-            ),
+            _page("deleted tasks", "DeletedTask", (*_READ, "Link")),
             Answer(304, "The page has not changed", headers=_READ),
         ),
         problems=_OWN,
@@ -349,14 +223,9 @@ OPERATIONS = (
         "list_labels",
         "List the labels in use",
         description="By name, with how many tasks carry each. Follow `Link` to the next page; one has 5,000.",
-        parameters=(*_parameters(LabelParameters), "If-None-Match"),
+        parameters=(*query_parameters(LabelParameters), "If-None-Match"),
         answers=(
-            Answer(
-                200,
-                "A page of labels",
-                {"type": "array", "items": {"$ref": "#/components/schemas/LabelUse"}, "maxItems": 5000},
-                ("ETag", "Link", "Cache-Control"),
-            ),
+            _page("labels", "LabelUse", ("ETag", "Link", "Cache-Control"), most=5000),
             Answer(304, "The page has not changed", headers=("ETag", "Cache-Control")),
         ),
         problems=_OWN,
