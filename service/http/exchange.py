@@ -7,11 +7,10 @@ and rendering stay Sanic's.
 
 import asyncio
 from asyncio import Transport
-from typing import Any, Protocol
+from typing import Any
 
 from sanic.exceptions import RequestCancelled, ServerError
 from sanic.http import Stage
-from sanic.models.server_types import ConnInfo
 from sanic.request import Request
 
 from service.http.framing import Framed
@@ -26,39 +25,12 @@ ONE_WRITE_BYTES_MAX = 64 * 1024
 """Beyond it, to copy head and body together costs more than a second write."""
 
 
-class Connection(Protocol):
-    transport: Transport | None
-    conn_info: ConnInfo | None
-    user: str | None
-    """Who was last served here."""
-
-    async def request_due(self) -> None:
-        """Wait for the next request's first byte, and until there is capacity for it."""
-        ...
-
-    async def taken(self) -> None:
-        """Wait until the write buffer is drained below its low-water mark."""
-        ...
-
-    async def linger(self) -> None:
-        """End the sending side, and wait a little for the client to hang up."""
-        ...
-
-    def hand_over(self, successor: asyncio.BaseProtocol) -> Transport:
-        """Give the connection to another protocol. Raises RequestCancelled when the client has left."""
-        ...
-
-    async def request_handler(self, request: Any) -> None: ...
-
-
 class Exchange(Framed):
     """The requests of one connection and their answers."""
 
     __slots__ = ()
     HEADER_MAX_SIZE = HEADER_BYTES_MAX
     """Sanic's REQUEST_MAX_HEADER_SIZE sets it for all applications of the process at once, and not above 16 KiB."""
-
-    protocol: Connection  # type: ignore[assignment]  # of all that Sanic's is, what is used here
 
     async def http1(self) -> None:
         """Sanic's loop, but for its ends: it takes no upgrade, and reads no body that the answer did not wait for."""
@@ -73,9 +45,6 @@ class Exchange(Framed):
         await self.protocol.taken()
         if lingers:
             await self.protocol.linger()
-
-    async def _request_due(self) -> None:
-        await self.protocol.request_due()
 
     async def _serve(self) -> None:
         try:

@@ -7,6 +7,7 @@ from sanic.exceptions import BadRequest, PayloadTooLarge, URITooLong
 from sanic.http import Http, Stage
 from sanic.http.http1 import HTTP_CONTINUE
 
+from service.http.connection import Connection
 from service.http.requests import FIELD
 
 CHUNK_LINE_BYTES_MAX = 4096
@@ -21,6 +22,7 @@ _FIELD = re.compile(FIELD)
 
 class Framed(Http):
     __slots__ = ()
+    protocol: Connection  # type: ignore[assignment]  # of all that Sanic's is, what is used here
 
     async def http1_request_header(self) -> None:
         """Raises URITooLong when not even the request's line ends in time."""
@@ -45,10 +47,6 @@ class Framed(Http):
             await self._next_chunk()
         return await super().read() if self.request_body else None
 
-    async def _request_due(self) -> None:
-        """Wait for the first byte of a request, with which its timeout begins."""
-        raise NotImplementedError
-
     async def _skip_empty_line(self) -> None:
         """One, which old clients send behind a body: the connection is idle until more than that has arrived."""
         buffer: bytearray = self.recv_buffer
@@ -58,7 +56,7 @@ class Framed(Http):
             del buffer[:2]
             if not buffer:
                 self.stage = Stage.IDLE
-                await self._request_due()
+                await self.protocol.request_due()
                 self.stage = Stage.REQUEST
 
     def _decide_persistence(self) -> None:
