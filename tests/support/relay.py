@@ -3,11 +3,12 @@
 import asyncio
 import ssl
 import threading
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
 
-class Relay:
+class Relay(ABC):
     """`with relay`: it listens on `port`, of this machine, until the end of the block."""
 
     def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
@@ -40,5 +41,6 @@ class Relay:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
+    @abstractmethod
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        raise NotImplementedError
+        """Serve one connection, until either end closes it."""
