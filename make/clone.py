@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,7 +28,7 @@ SETS = ("local", "dev", "dashboard")
 """Of packages, each on top of those before it."""
 
 INTERRUPTED = 130
-PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-warn-script-location")
+PIP = ("-m", "pip", "install", "--disable-pip-version-check", "--no-warn-script-location", "--progress-bar", "off")
 
 State = dict[str, str]
 """Which folder and Python the environment is for, the digest of each set that is in it, and what is half done."""
@@ -80,7 +80,6 @@ def _install(wanted: str, lock: int) -> None:
         return
     if state is None or VENV.is_symlink():  # what a link leads to is another clone's
         state = _create(lock)
-    _say("installing the dependencies, which takes half a minute or so the first time")
     for name in needed:
         if state.get(name) != _digest(name):
             _install_set(name, state, lock)
@@ -117,7 +116,7 @@ def _create(lock: int) -> State:
     if VENV.is_dir() and not VENV.is_symlink() and any(VENV.iterdir()) and not _is_ours():
         sys.exit(f"{VENV} was not made by make: move it away, or let `make clean` remove it, and try again")
     _remove(VENV)
-    _say(f"creating .venv with {sys.executable} (Python {sys.version.split()[0]})")
+    _say(f"creating .venv with {sys.executable} (Python {sys.version.split()[0]}): a few seconds")
     VENV.mkdir()
     _write({"unfinished": "the environment itself"})
     # Not from an environment that is active now: the new one outlives it, or is that one.
@@ -136,11 +135,14 @@ def _is_ours() -> bool:
 def _install_set(name: str, state: State, lock: int) -> None:
     before = _packages()
     _write({**state, "unfinished": name})
-    commands = [["--require-hashes", "-r", f"requirements/{name}.txt"]]
+    requirements = Path("requirements", f"{name}.txt")
+    packages = sum("==" in line for line in requirements.read_text(encoding="utf-8").splitlines())
+    _say(f"installing what {requirements} lists: {packages} packages, half a minute or so the first time")
+    commands = [["--require-hashes", "-r", str(requirements)]]
     if name == "local":
         # The project itself, so that `tasks-service` exists; its dependencies come from the lock alone.
         commands.append(["--no-deps", "--no-build-isolation", "--editable", "."])
-    if not all(_run([PYTHON, *PIP, *arguments], lock) for arguments in commands):
+    if not all(_run([PYTHON, *PIP, *arguments], lock, packages) for arguments in commands):
         if _packages() == before:  # no network, for one: what was there before still works
             _write(state)
         sys.exit("pip could not install the dependencies; what it says stands above. Then the same command again")
@@ -164,10 +166,19 @@ def _write(state: State) -> None:
     making.replace(STATE)
 
 
-def _run(command: list[str | Path], lock: int) -> bool:
+def _run(command: list[str | Path], lock: int, packages: int = 0) -> bool:
     """In a session of its own: a Ctrl-C is for us, and ends all that the command has started."""
-    process = subprocess.Popen(command, pass_fds=[lock], stdin=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        pass_fds=[lock],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
     try:
+        _show_progress(process.stdout or (), packages)
         return process.wait() == 0
     finally:
         if process.returncode is None:
@@ -175,9 +186,27 @@ def _run(command: list[str | Path], lock: int) -> bool:
             process.wait()
 
 
+def _show_progress(lines: Iterable[str], packages: int) -> None:
+    """How far pip is, on one line, where somebody looks on. What goes wrong it says past us."""
+    begun = 0
+    for line in lines:
+        if line.startswith(("Collecting ", "Processing ")):  # by name, or a file in a folder of PIP_FIND_LINKS
+            begun += 1
+            _rewrite(f"  {begun} of {packages}: {Path(line.split()[1]).name}")
+        elif line.startswith("Installing collected packages"):
+            _rewrite("  unpacking them")
+    _rewrite("")
+
+
+def _rewrite(text: str) -> None:
+    """The line that a terminal shows last."""
+    if sys.stdout.isatty():
+        print(f"\r\x1b[K{text}", end="", flush=True)
+
+
 def _run_service() -> None:
     """It takes signals once it has loaded: one in the middle of an import would be a traceback."""
-    _say("starting the service")
+    _say("starting the service: a few seconds")
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     os.execv(PYTHON, [str(PYTHON), "-m", "service", "dev"])  # noqa: S606  no shell, and no process in between
 

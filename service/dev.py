@@ -84,7 +84,7 @@ def _run(stack: ExitStack, interruption: Interruption) -> int:
         database.claim(_base(settings))
     _check_ports(settings)
     if database is not None:
-        _say(f"starting PostgreSQL, with its data in {DATA / 'postgres'}")
+        _say(f"starting PostgreSQL, with its data in {DATA / 'postgres'}: a few seconds the first time")
         database.start()
         database.create_database("tasks")
     _say("applying migrations")
@@ -95,6 +95,7 @@ def _run(stack: ExitStack, interruption: Interruption) -> int:
 
 def _environment(database: EmbeddedPostgres | None) -> dict[str, str]:
     env = {**os.environ, "LOG_FORMAT": os.environ.get("LOG_FORMAT") or "console", "DRAIN_SECONDS": "0"}
+    env["SANIC_IGNORE_PRODUCTION_WARNING"] = "1"  # it would be the first thing that a newcomer reads
     if database is not None:
         env = {**without_libpq(env), "DATABASE_URL": database.url()}
     given = ("JWT_SECRET", "JWT_SECRET_FILE", "JWT_PRIVATE_KEY", "JWT_PRIVATE_KEY_FILE")

@@ -3,12 +3,13 @@
 import base64
 import hashlib
 import os
+import pty
 import shutil
 import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -172,6 +173,24 @@ def test_what_is_whole_is_left_alone_whatever_the_environment_has(project: Path)
     again = install(project)
     assert (again.returncode, again.stdout) == (0, "")
     assert is_whole(project)
+    # A terminal is shown how far it is; and make is not needed.
+    require(project, "2")
+    said = on_a_terminal(["sh", project / "make" / "clone.sh", "install", "local"], **offline(project))
+    steps = ["1 packages, half a minute or so", "1 of 1: thing-2-py3-none-any.whl", "unpacking"]
+    assert [step for step in steps if step in said] == steps
+    assert is_whole(project, "2")
+
+
+def on_a_terminal(command: Sequence[str | Path], **env: str) -> str:
+    terminal, end_of_child = pty.openpty()
+    try:
+        subprocess.run(
+            command, cwd="/", env={**bare_environment(), **env}, stdout=end_of_child, stderr=end_of_child, check=True
+        )
+        return os.read(terminal, 65536).decode()
+    finally:
+        os.close(end_of_child)
+        os.close(terminal)
 
 
 takes_long = pytest.mark.skipif(not DRILL, reason="makes environments, which takes long: make drills")
