@@ -55,6 +55,14 @@ def test_an_objective_that_is_missed_fails_the_run(service: Service, tmp_path: P
     assert re.search(r"FAILED +http_req_duration\{target:tasks\}: p\(95\)<0\.01", done.stdout)
 
 
+def test_pollers_hear_of_changes_and_of_nothing_else(service: Service, tmp_path: Path) -> None:
+    done = run("polling", service, tmp_path, USERS="2", RATE="10", POLLS="20", DURATION="3s")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.search(r"(\d+) % of the pollers' requests were answered with 304", done.stdout)
+    assert found is not None, done.stdout
+    assert 30 < int(found[1]) < 100
+
+
 def test_a_burst_of_creates_is_counted_in_the_database(service: Service, tmp_path: Path) -> None:
     done = run("create-burst", service, tmp_path, VUS="5", ROUNDS="2")
     assert done.returncode == 0, done.stdout + done.stderr
