@@ -10,7 +10,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,57 +24,79 @@ ROOT = FOLDER.parent
 REPORTS = FOLDER / "reports"
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
+SERVICE = (sys.executable, "-m", "service")
+SERVER_OPTIONS = {"shared_buffers": "256MB", "max_wal_size": "4GB"}
 TERMINATED = 128 + signal.SIGTERM
 
 
 @dataclass(frozen=True)
 class Started:
-    url: str
+    """Of several processes `url`, `admin_url` and `process` are the first one's; `urls` has all of them."""
+
+    urls: tuple[str, ...]
     admin_url: str
     database_url: str
     process: subprocess.Popen[bytes]
 
+    @property
+    def url(self) -> str:
+        return self.urls[0]
+
 
 @contextmanager
 def started_service(env: Mapping[str, str]) -> Iterator[Started]:
-    """Two settings in `env` change the conditions.
+    """Three settings in `env` change the conditions.
 
     `SERVICE_CORE` gives the service a core of its own, and all else here, PostgreSQL too, the others;
-    `DATABASE_DELAY_MS` lets each answer of PostgreSQL take so long.
+    `DATABASE_DELAY_MS` lets each answer of PostgreSQL take so long; `PODS` is how many processes there are.
     """
+    (REPORTS / "service.log").unlink(missing_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # what was started here ends with us
     core = _core_apart(env)
-    port, admin_port = _free_port(), _free_port()
     with (
         tempfile.TemporaryDirectory(prefix="tasks-load-") as folder,
-        embedded_postgres(Path(folder) / "data", {"shared_buffers": "256MB", "max_wal_size": "4GB"}) as server,
+        embedded_postgres(Path(folder) / "data", SERVER_OPTIONS) as server,
         _way_to(server, float(env.get("DATABASE_DELAY_MS") or 0) / 1000) as database_url,
+        ExitStack() as stack,
     ):
         server.create_database("tasks")
-        settings = {
-            **without_libpq(env),
-            "DATABASE_URL": database_url,
-            "JWT_SECRET": secrets.token_urlsafe(48),
-            "HOST": "127.0.0.1",
-            "PORT": str(port),
-            "ADMIN_PORT": str(admin_port),
-            "DRAIN_SECONDS": "0",
-        }
-        service = [sys.executable, "-m", "service"]
-        subprocess.run([*service, "migrate", "upgrade"], cwd=ROOT, env=settings, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  our own program
-        REPORTS.mkdir(exist_ok=True)
-        with (REPORTS / "service.log").open("wb") as log:
-            process = subprocess.Popen(  # noqa: S603  our own program
-                [*service, "serve"], cwd=ROOT, env=settings, stdout=log, stderr=log, start_new_session=True
-            )
-        started = Started(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", server.url(), process)
-        try:
-            if core:
-                os.sched_setaffinity(process.pid, core)
-            _await_ready(process, f"{started.admin_url}/readyz")
-            yield started
-        finally:
-            end(process, STOP_SECONDS)
+        settings = {**without_libpq(env), "DATABASE_URL": database_url, "JWT_SECRET": secrets.token_urlsafe(48)}
+        migrate(settings)
+        processes = [stack.enter_context(served(settings, core=core)) for _ in range(int(env.get("PODS") or 1))]
+        urls = tuple(process.urls[0] for process in processes)
+        yield Started(urls, processes[0].admin_url, server.url(), processes[0].process)
+
+
+def migrate(settings: Mapping[str, str], *arguments: str, root: Path = ROOT) -> None:
+    subprocess.run(  # noqa: S603  our own program
+        [*SERVICE, "migrate", *(arguments or ("upgrade",))],
+        cwd=root,
+        env=settings,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+@contextmanager
+def served(settings: Mapping[str, str], *, core: set[int] | None = None, root: Path = ROOT) -> Iterator[Started]:
+    """One process, of the release that lies in `root`."""
+    port, admin_port = _free_port(), _free_port()
+    address = {"HOST": "127.0.0.1", "PORT": str(port), "ADMIN_PORT": str(admin_port), "DRAIN_SECONDS": "0"}
+    REPORTS.mkdir(exist_ok=True)
+    with (REPORTS / "service.log").open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603  our own program
+            [*SERVICE, "serve"], cwd=root, env={**settings, **address}, stdout=log, stderr=log, start_new_session=True
+        )
+    started = Started(
+        (f"http://127.0.0.1:{port}",), f"http://127.0.0.1:{admin_port}", settings["DATABASE_URL"], process
+    )
+    try:
+        if core:
+            os.sched_setaffinity(process.pid, core)
+        _await_ready(process, f"{started.admin_url}/readyz")
+        yield started
+    finally:
+        end(process, STOP_SECONDS)
 
 
 @contextmanager
