@@ -1,7 +1,7 @@
 """The operations port: liveness, readiness, version, metrics. Never routed by the ingress."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from platform import python_version
 from time import monotonic
 from types import SimpleNamespace
@@ -12,6 +12,7 @@ from sanic import Request as SanicRequest
 from sanic.config import Config
 from sanic.response import raw
 
+from service.database.schema_watch import Schema
 from service.http.errors import ProblemHandler
 from service.http.requests import Request
 from service.http.responses import READ, add_common_headers, json_value
@@ -26,15 +27,14 @@ AdminApp = Sanic[Config, SimpleNamespace]
 class Readiness:
     """Whether this process wants traffic. It does not ask the database: an outage there is no reason to leave."""
 
+    schema: Schema
     started: bool = False
     draining: bool = False
-    schema_applied: int = -1
-    schema_expected: int = field(default=0)
 
     def checks(self) -> dict[str, bool]:
         return {
             "started": self.started,
-            "schema": self.schema_applied >= self.schema_expected,
+            "schema": self.schema.whole(),
             "not_draining": not self.draining,
         }
 
@@ -69,9 +69,10 @@ def create_admin_app(metrics: Metrics, readiness: Readiness, *, version: str, co
                 "status": "ok" if ready else "unavailable",
                 "checks": checks,
                 "schema_revision": {
-                    "applied": readiness.schema_applied,
-                    "expected": readiness.schema_expected,
+                    "applied": readiness.schema.applied,
+                    "expected": readiness.schema.expected,
                 },
+                "schema_missing": readiness.schema.missing,
             }
         )
         response.status = 200 if ready else 503

@@ -28,6 +28,7 @@ from service.api import document
 from service.background import Background
 from service.database import revisions
 from service.database.pool import Pool, PoolOptions
+from service.database.schema_watch import Schema
 from service.description.routes import Description, docs
 from service.http.admission import Admission
 from service.http.capacity import ADMISSION_PART, Capacity
@@ -114,7 +115,7 @@ def create_app(settings: Settings) -> App:
     # Only this one: the injection would put a signal into the way of every request, even unused.
     Extend(app, extensions=[HTTPExtension], built_in_extensions=False, config=_EXTENSIONS)
 
-    readiness = Readiness(schema_expected=max((r.number for r in revisions.files()), default=0))
+    readiness = Readiness(Schema(expected=max((r.number for r in revisions.files()), default=0)))
     admin = create_admin_app(metrics, readiness, version=__version__, commit=commit)
     Lifecycle(
         app,

@@ -18,7 +18,8 @@ from service.admin import AdminApp, Readiness, watch_event_loop
 from service.background import Background
 from service.database import revisions, session, start
 from service.database.orm import orm_config, tables
-from service.database.pool import Pool, PoolOptions, Statement
+from service.database.pool import Pool, PoolOptions
+from service.database.schema_watch import SchemaWatch
 from service.http.admission import Admission
 from service.http.requests import App
 from service.purge import purge_regularly
@@ -32,7 +33,6 @@ STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 STOP_AGAIN_SECONDS = 0.01
 
-SCHEMA_INTERVAL_SECONDS = 15.0
 BACKGROUND_STOP_SECONDS = 1.0
 ADMIN_CLOSE_SECONDS = 0.5
 TRACES_SECONDS = 2.0
@@ -43,12 +43,6 @@ GARBAGE_THRESHOLD = 10_000
 """New objects between two runs of the garbage collector; Python's own 700 suits programs with far fewer of them."""
 
 log = structlog.get_logger()
-
-APPLIED = Statement(
-    "schema_revision",
-    "SELECT coalesce(max(split_part(version, '_', 1)::int), 0) FROM aerich WHERE app = 'models'",
-    reads=True,
-)
 
 
 class Lifecycle:
@@ -96,9 +90,8 @@ class Lifecycle:
         async with start.told_in_a_sentence():  # the database may have gone since it was checked
             await pool.open()
             await Tortoise.init(config=orm_config(lambda: pool), _enable_global_fallback=True)
-            await self._read_schema(pool)
+            await SchemaWatch(self._readiness.schema, pool, self._background, self._metrics).start()
         self._background.start("event_loop_watch", partial(watch_event_loop, self._metrics))
-        self._background.every("schema_watch", partial(self._read_schema, pool), seconds=SCHEMA_INTERVAL_SECONDS)
         purge_regularly(pool, self._background, trash_retention_seconds=self._settings.trash_retention_seconds)
         if self._issuer_keys is not None:
             self._background.start("issuer_keys", self._issuer_keys.run)
@@ -161,13 +154,6 @@ class Lifecycle:
             connection.abort()
         async with asyncio.timeout(ADMIN_CLOSE_SECONDS):
             await closing
-
-    async def _read_schema(self, pool: Pool) -> None:
-        """While the database is away, the last known revision stands."""
-        row = await pool.fetchrow(APPLIED)
-        assert row is not None  # noqa: S101  an aggregate has a row
-        self._readiness.schema_applied = row[0]
-        self._metrics.schema_revision(applied=row[0], expected=self._readiness.schema_expected)
 
 
 def _wait_for_signal(asked: "Future[None]") -> None:

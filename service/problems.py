@@ -196,6 +196,13 @@ class DatabaseUnavailable(Retryable):
     code, title = "database_unavailable", "The database cannot be reached"
 
 
+class SchemaBehind(Retryable):
+    """Somebody migrated down, or dropped a table, under this process."""
+
+    code, title = "schema_behind", "The database lacks what this release works on"
+    retry_after = 5
+
+
 class DatabaseSlow(Retryable):
     code, title = "database_timeout", "The database did not answer in time"
 

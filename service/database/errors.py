@@ -16,6 +16,7 @@ from service.problems import (
     DatabaseUnavailable,
     Invalid,
     Problem,
+    SchemaBehind,
 )
 
 BY_SQLSTATE: dict[str, type[Problem]] = {
@@ -33,8 +34,10 @@ BY_SQLSTATE: dict[str, type[Problem]] = {
     "40001": DatabaseBusy,  # serialization failure
     "28": DatabaseUnavailable,  # our credentials are refused: not the caller's fault
     "42501": DatabaseUnavailable,  # a privilege was taken from our role: not the caller's fault either
-    "42P01": DatabaseUnavailable,  # a table is gone, or a column: somebody took the schema back under us
-    "42703": DatabaseUnavailable,
+    "42P01": SchemaBehind,  # a table
+    "42703": SchemaBehind,  # a column
+    "42883": SchemaBehind,  # a function
+    "42P10": SchemaBehind,  # the unique index that an ON CONFLICT names
     "3D": DatabaseUnavailable,  # the database does not exist
     "58": DatabaseUnavailable,  # I/O error of the server
     "XX": DatabaseUnavailable,  # internal error of the server
@@ -71,6 +74,11 @@ def cause_of(error: BaseException) -> BaseException:
 
 def sqlstate(error: BaseException) -> str:
     return getattr(error, "sqlstate", None) or ""
+
+
+def schema_lacking(error: BaseException) -> bool:
+    """The statement names something that the schema no longer has."""
+    return isinstance(error, SchemaBehind) or BY_SQLSTATE.get(sqlstate(error)) is SchemaBehind
 
 
 def connection_lost(error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from time import monotonic
 
 import structlog
@@ -45,6 +46,7 @@ class Lender:
         self._generation = 0
         self._expired_at = 0.0
         self._closed = False
+        self.on_schema_fault: Callable[[], None] | None = None
         metrics.watch_pool(idle=self.idle, in_use=self.in_use, maximum=options.maximum, waiting=self.waiting)
 
     def idle(self) -> int:
@@ -114,9 +116,13 @@ class Lender:
             self._give(connection)
 
     def _learn(self, connection: Connection, error: BaseException | None) -> None:
-        if error is None or connection.generation != self._generation:
+        if error is None:
             return
         cause = errors.cause_of(error)
+        if errors.schema_lacking(cause) and self.on_schema_fault is not None:
+            self.on_schema_fault()
+        if connection.generation != self._generation:
+            return
         if errors.sqlstate(cause) == errors.READ_ONLY or isinstance(cause, errors.STALE_PLAN):
             self.expire()
 

@@ -119,9 +119,19 @@ def orm_config(pool: Callable[[], Pool], *, owns_pool: bool = False, migrates: b
 
 def tables() -> list[str]:
     """Those that the service works on."""
+    return sorted(model._meta.db_table for model in _models())  # noqa: SLF001  Tortoise has no other way to ask
+
+
+def columns() -> tuple[list[str], list[str]]:
+    """Those that the service works on: the table of each, and its name."""
+    found = [(m._meta.db_table, name) for m in _models() for name in m._meta.fields_db_projection_reverse]  # noqa: SLF001  as above
+    return [table for table, _ in found], [name for _, name in found]
+
+
+def _models() -> list[type[Model]]:
     modules = [import_module(name) for name in MODELS]
     found = {member for module in modules for member in vars(module).values() if isinstance(member, type)}
-    return sorted(m._meta.db_table for m in found if issubclass(m, Model) and m._meta.db_table)  # noqa: SLF001  Tortoise has no other way to ask
+    return [m for m in found if issubclass(m, Model) and m._meta.db_table]  # noqa: SLF001  as above
 
 
 def migration_config() -> dict[str, Any]:

@@ -30,6 +30,7 @@ _WITH_DATABASE: tuple[type[Problem], ...] = (
     problems.DatabaseSlow,
     problems.DatabaseBusy,
     problems.PoolExhausted,
+    problems.SchemaBehind,
 )
 _WITH_WRITES: tuple[type[Problem], ...] = (problems.DatabaseReadOnly, problems.DatabaseFull)
 _WITH_TOKEN: tuple[type[Problem], ...] = (

@@ -15,6 +15,7 @@ BackgroundTask = Literal[
     "pool_open",
     "pool_repair",
     "rate_limit_purge",
+    "schema_check",
     "schema_watch",
     "session_purge",
     "stream_keepalive",

@@ -23,7 +23,7 @@ from tests.support.users import User
 NEVER_SENT = {"client_closed_request"}  # nobody is there to read it
 ELSEWHERE = {"not_found", "method_not_allowed"}  # the answers to paths and methods that the document does not have
 ABSTRACT = {"unauthenticated", "unavailable"}  # their subclasses are raised
-DATABASE = {"database_unavailable", "database_timeout", "database_busy", "pool_exhausted"}
+DATABASE = {"database_unavailable", "database_timeout", "database_busy", "pool_exhausted", "schema_behind"}
 WRITES = {"database_read_only", "database_full"}
 
 

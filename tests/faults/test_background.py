@@ -13,8 +13,9 @@ from tests.support.server import Service
 
 _QUICKLY = """
 import sys
-from service import lifecycle, purge
-purge.EXPIRED_INTERVAL_SECONDS = lifecycle.SCHEMA_INTERVAL_SECONDS = 0.2
+from service import purge
+from service.database import schema_watch
+purge.EXPIRED_INTERVAL_SECONDS = schema_watch.INTERVAL_SECONDS = 0.2
 from service.__main__ import main
 sys.argv = ["tasks-service", "serve"]
 main()
