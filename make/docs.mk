@@ -19,3 +19,7 @@ swagger-ui: ## renew the docs page's assets from npm; SWAGGER_UI= is the version
 swagger-ui-check: ## compare the docs page's assets with the npm package that they came from
 	$(unpack_swagger_ui) sha256sum --check --quiet "$$assets"/SHA256SUMS \
 	&& echo 'the same as npm swagger-ui-dist@$(SWAGGER_UI)'
+
+.PHONY: example-picture
+example-picture: $(VENV)/.dev ## draw docs/images/example.png, as a test of the page sees it; with Chromium
+	@EXAMPLE_PICTURE=docs/images/example.png $(BIN)/python -m pytest -q tests/browser/test_example_page.py -k two_windows

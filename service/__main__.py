@@ -7,7 +7,8 @@ import signal
 import socket
 import sys
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 import structlog
@@ -19,6 +20,9 @@ from service.database.postgres_programs import EmbeddedError
 from service.database.url import database_url
 from service.environment import SettingsError
 from service.telemetry import logs
+
+if TYPE_CHECKING:
+    from sanic import Blueprint
 
 BACKLOG = 1024
 
@@ -58,6 +62,17 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 def _serve(_: argparse.Namespace) -> int:
+    return _run_server()
+
+
+def _serve_with_example(arguments: argparse.Namespace) -> int:
+    from service.example import example  # noqa: PLC0415  `serve` has nothing of it
+
+    return _run_server(example(arguments.folder))
+
+
+def _run_server(*more: "Blueprint") -> int:
+    """With `more` beside the API."""
     import uvloop  # noqa: F401, PLC0415  without it an idle connection holds up SIGTERM: no server rather than such a one
 
     from service.app import create_app  # noqa: PLC0415  the other commands need no server
@@ -73,6 +88,8 @@ def _serve(_: argparse.Namespace) -> int:
     # instead, in a thread. No other thread may take them.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     app = create_app(settings)
+    for blueprint in more:
+        app.blueprint(blueprint)
     app.run(
         sock=listener,
         protocol=Protocol,
@@ -187,6 +204,9 @@ def _parser() -> argparse.ArgumentParser:
         _dev,
         "embedded PostgreSQL, migrations, and a server that restarts when the code changes",
     )
+    text = "what `dev` runs: the server, and an example page beside it"
+    shown = command(commands, "serve-with-example", _serve_with_example, text)
+    shown.add_argument("folder", type=Path, help="that the page is in")
     command(commands, "openapi", _openapi, "print the OpenAPI document")
     migrations = commands.add_parser("migrate", help="bring the schema up or down").add_subparsers(
         required=True, metavar="ACTION"

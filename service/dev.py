@@ -25,6 +25,8 @@ from service.settings import JWT_SECRET_BYTES_MIN, Settings, load_settings
 
 DATA = Path(".data")
 SERVICE = Path(__file__).resolve().parent
+EXAMPLE = SERVICE.parent / "examples" / "web"
+"""Which a clone has, and an installation has not."""
 COMMAND = (sys.executable, "-m", "service")
 STOP_SECONDS = 15.0
 LOOK_MILLISECONDS = 200
@@ -143,7 +145,8 @@ def _await(condition: Callable[[], int | None], interruption: Interruption) -> i
 def _serve(
     env: dict[str, str], settings: Settings, database: EmbeddedPostgres | None, interruption: Interruption
 ) -> int:
-    with _Child(env, "serve") as server:
+    command = ("serve-with-example", str(EXAMPLE)) if EXAMPLE.is_dir() else ("serve",)
+    with _Child(env, *command) as server:
 
         def outcome() -> int | None:
             if _is_lost(database) or server.status() is not None:
@@ -259,10 +262,9 @@ def _base(settings: Settings) -> str:
 
 def _greet(base: str) -> None:
     body = '{"email":"ada@example.com","password":"correct horse"}'
-    _say(
-        f"ready; Ctrl-C stops all of it\n\n  API   {base}\n  docs  {base}/docs\n  try   curl -s {base}/api/auth/signup"
-        f" -H 'Content-Type: application/json' -d '{body}'\n"
-    )
+    page = f"  page  {base}/example\n" if EXAMPLE.is_dir() else ""
+    curl = f"curl -s {base}/api/auth/signup -H 'Content-Type: application/json' -d '{body}'"
+    _say(f"ready; Ctrl-C stops all of it\n\n{page}  docs  {base}/docs\n  API   {base}\n  try   {curl}\n")
 
 
 def _say(text: str) -> None:

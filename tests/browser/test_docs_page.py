@@ -6,41 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, expect
 
+from tests.support.chromium import Visit, chromium
 from tests.support.server import Service
-from tests.support.tools import tool
 from tests.support.users import PASSWORD, User, new_email
 
-# What a browser does on its own account would be taken for the page's doing, and some of it fails as root.
-_FLAGS = [
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--no-first-run",
-    "--no-sandbox",
-]
-_TIMEOUT_MS = 30_000  # the browser shares its processors with the rest of the suite
 
-
-class Visit:
-    """An open page and everything it asked for and complained about."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.requests: list[str] = []
-        self.complaints: list[str] = []
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
-        page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error}"))
-        page.on("console", lambda message: self._heard(message.type, message.text))
-
-    def _heard(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning"):
-            self.complaints.append(f"{kind}: {text}")
-
+class DocsVisit(Visit):
     def operation(self, path: str) -> Locator:
         """Unfolds `POST path`."""
         found = self.page.locator(".opblock-post", has=self.page.locator(f'[data-path="{path}"]'))
@@ -67,25 +40,19 @@ def execute(operation: Locator, body: dict[str, Any]) -> tuple[str, Any]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = tool("chromium")
-    expect.set_options(timeout=_TIMEOUT_MS)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture
-def visit(browser: Browser, service: Service) -> Iterator[Visit]:
-    page = browser.new_page()
-    page.set_default_timeout(_TIMEOUT_MS)
-    visit = Visit(page)
-    page.goto(f"{service.url}/docs")
+def visit(browser: Browser, service: Service) -> Iterator[DocsVisit]:
+    visit = DocsVisit(browser.new_page())
+    visit.page.goto(f"{service.url}/docs")
     yield visit
-    page.close()
+    visit.page.close()
 
 
-def test_a_visitor_signs_up_authorises_and_creates_a_task(visit: Visit, service: Service) -> None:
+def test_a_visitor_signs_up_authorises_and_creates_a_task(visit: DocsVisit, service: Service) -> None:
     status, session = execute(visit.operation("/api/auth/signup"), {"email": new_email(), "password": PASSWORD})
     assert status == "201"
     visit.authorise(session["access_token"])
@@ -100,7 +67,7 @@ def test_a_visitor_signs_up_authorises_and_creates_a_task(visit: Visit, service:
     assert [url for url in visit.requests if not re.match(rf"{re.escape(service.url)}/|data:", url)] == []
 
 
-def test_the_page_forgets_the_token_when_it_is_left(visit: Visit) -> None:
+def test_the_page_forgets_the_token_when_it_is_left(visit: DocsVisit) -> None:
     visit.authorise("a token that is worth nothing")
     visit.page.reload()
     expect(visit.page.get_by_role("button", name="Authorize", exact=True)).to_have_class(re.compile("unlocked"))
@@ -108,7 +75,7 @@ def test_the_page_forgets_the_token_when_it_is_left(visit: Visit) -> None:
     assert visit.complaints == []
 
 
-def test_injected_code_and_styles_do_not_run(visit: Visit) -> None:
+def test_injected_code_and_styles_do_not_run(visit: DocsVisit) -> None:
     violated = visit.page.evaluate("""() => new Promise((resolve) => {
         const violated = [];
         document.addEventListener("securitypolicyviolation", (event) => {

@@ -5,6 +5,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
 from service.locks import OwnerLock
@@ -76,6 +77,8 @@ def test_run_says_what_it_does_and_ends_whole_when_make_is_ended(tmp_path: Path)
     with development(clone, ["make", "run"], **leaks) as running:
         running.await_said("ready")
         assert f"  docs  {running.url}/docs" in running.said()
+        assert f"  page  {running.url}/example" in running.said()
+        assert httpx.get(f"{running.url}/example", timeout=10).status_code == 200
         assert f", {running.url}; stop that one first" in failed(clone, ["make", "run"])
         running.end(signal.SIGTERM)
     assert "Traceback" not in running.said()

@@ -15,7 +15,7 @@ LAYERS = (
     ("app",),
     ("lifecycle",),
     ("purge",),
-    ("admin", "api", "settings"),
+    ("admin", "api", "example", "settings"),
     ("tasks",),
     ("accounts",),
     ("description",),
