@@ -4,6 +4,8 @@ HELM4 := helm.sh/helm/v4/cmd/helm@v4.3.1
 HELM3 := helm.sh/helm/v3/cmd/helm@v3.22.0
 HELM_DOCS := github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
 KUSTOMIZE := sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
+OASDIFF := github.com/oasdiff/oasdiff@v1.37.0
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 # command:package, of Debian and its children
 SYSTEM_TOOLS := nginx:nginx pgbouncer:pgbouncer prometheus:prometheus chromium:chromium podman:podman \
 	buildah:buildah runc:runc debootstrap:debootstrap
@@ -12,7 +14,7 @@ SYSTEM_TOOLS := nginx:nginx pgbouncer:pgbouncer prometheus:prometheus chromium:c
 tools: go-tools tools-k6 trivy scanners system-tools ## helm, kustomize, scanners and what the drills need
 
 .PHONY: go-tools
-go-tools: $(addprefix $(TOOLS)/bin/,helm helm3 helm-docs kustomize crdcheck)
+go-tools: $(addprefix $(TOOLS)/bin/,helm helm3 helm-docs kustomize crdcheck oasdiff actionlint)
 
 # Under its final name only when it is whole: $(call go_install,package@version,command).
 define go_install
@@ -32,6 +34,12 @@ $(TOOLS)/bin/helm-docs:
 
 $(TOOLS)/bin/kustomize:
 	$(call go_install,$(KUSTOMIZE),kustomize)
+
+$(TOOLS)/bin/oasdiff:
+	$(call go_install,$(OASDIFF),oasdiff)
+
+$(TOOLS)/bin/actionlint:
+	$(call go_install,$(ACTIONLINT),actionlint)
 
 $(TOOLS)/bin/k6:
 	$(call go_install,$(K6),k6)

@@ -172,6 +172,7 @@ def _answer(request: Request, session: Session, status: int = 200) -> HTTPRespon
     document = SessionOut(
         user=_user_out(session.user),
         access_token=tokens.issue(session.user.id, session.family),
+        token_type="Bearer",  # noqa: S106  a word of RFC 6750, no secret
         expires_in=tokens.ttl_seconds,
         refresh_token=session.refresh_token,
     )

@@ -76,6 +76,6 @@ class UserOut(BaseModel):
 class SessionOut(BaseModel):
     user: UserOut
     access_token: str
-    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  a word of RFC 6750, no secret
+    token_type: Literal["Bearer"]
     expires_in: int
     refresh_token: str

@@ -39,11 +39,18 @@ SCHEMAS: Json = {
     },
     "Task": object_schema(),
     "DeletedTask": object_schema((*FIELDS, DELETED_AT)),
+    "BatchResult": _RESULT,
     "BatchResults": {
         "type": "object",
         "required": ["results"],
         "additionalProperties": False,
-        "properties": {"results": {"type": "array", "items": _RESULT, "description": "In the operations' order"}},
+        "properties": {
+            "results": {
+                "type": "array",
+                "items": {"$ref": "#/components/schemas/BatchResult"},
+                "description": "In the operations' order",
+            }
+        },
     },
     "TaskChange": _TASK_CHANGE,
     "TaskDeletion": _DELETION,

@@ -7,6 +7,14 @@ from uuid import uuid4
 import schemathesis
 
 
+@schemathesis.check
+def the_code_is_one_that_the_status_has(_context: Any, response: Any, case: Any) -> None:
+    """What the description says of errors beyond their schema."""
+    described = case.operation.definition.raw["responses"].get(str(response.status_code), {})
+    if "x-problem-codes" in described:
+        assert response.json()["code"] in described["x-problem-codes"]
+
+
 @schemathesis.hook
 def before_call(_context: Any, case: Any, _kwargs: dict[str, Any]) -> None:
     """Replace valid values by ones that also fit the state; what was made invalid on purpose stays as it is."""
