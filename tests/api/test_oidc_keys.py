@@ -16,7 +16,7 @@ from tests.support.issuer import CONFIGURATION, KEYS, Issuer, Key, send, until
 from tests.support.problems import assert_problem
 from tests.support.raw import request
 from tests.support.server import Service
-from tests.support.users import sign_up
+from tests.support.users import me, sign_up
 
 UNAVAILABLE = "identity_provider_unavailable"
 
@@ -38,11 +38,6 @@ def released() -> Iterator[threading.Event]:
 @pytest.fixture
 def start(issuer: Issuer, database: Database, start_service: Callable[..., Service]) -> Callable[[], Service]:
     return lambda: start_service(database.url, OIDC_ISSUER=issuer.url)
-
-
-def me(server: Service, token: str) -> httpx.Response:
-    headers = {"Authorization": f"Bearer {token}"}
-    return httpx.get(f"{server.url}/api/auth/me", headers=headers, verify=False, timeout=15)
 
 
 def forged(issuer: Issuer, key_id: str) -> str:

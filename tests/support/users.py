@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import httpx
 
+from tests.support.server import Service
+
 PASSWORD = "correct horse battery staple"
 _number = itertools.count()
 
@@ -56,3 +58,9 @@ def sign_up(url: str, **fields: str) -> User:
     response = httpx.post(f"{url}/api/auth/signup", json=body, timeout=10, verify=False)
     assert response.status_code == 201, response.text
     return User(url, response.json())
+
+
+def me(server: Service, token: str) -> httpx.Response:
+    """Who the server says that the token's owner is."""
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.get(f"{server.url}/api/auth/me", headers=headers, verify=False, timeout=15)
