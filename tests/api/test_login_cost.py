@@ -22,7 +22,7 @@ def test_unknown_existing_and_empty_take_the_same_time(
     fresh_database: Database, start_service: Callable[..., Service]
 ) -> None:
     server = start_service(fresh_database.url, **UNLIMITED)
-    with sign_up(server.url) as user, httpx.Client(base_url=server.url, timeout=20) as client:
+    with sign_up(server.url) as user, httpx.Client(base_url=server.url, timeout=20, verify=False) as client:
         kinds = {
             "existing": {"email": user.email, "password": "wrong"},
             "unknown": {"email": "nobody@example.com", "password": "wrong"},
@@ -44,7 +44,9 @@ async def test_fifty_logins_at_once_leave_the_process_small_and_alive(
     server = await asyncio.to_thread(start_service, fresh_database.url, **UNLIMITED)
     with await asyncio.to_thread(sign_up, server.url) as user:
         body = {"email": user.email, "password": "wrong"}
-        async with httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=AT_ONCE + 1)) as client:
+        async with httpx.AsyncClient(
+            timeout=30, limits=httpx.Limits(max_connections=AT_ONCE + 1), verify=False
+        ) as client:
             url = f"{server.url}/api/auth/login"
             logins = [asyncio.create_task(client.post(url, json=body)) for _ in range(AT_ONCE)]
             assert server.process is not None

@@ -195,6 +195,6 @@ async def _mixed(base_url: str, token: str, tasks: str) -> list[tuple[int, tuple
 
     limits = httpx.Limits(max_connections=30)
     headers = {"Authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=base_url, headers=headers, limits=limits, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=base_url, headers=headers, limits=limits, timeout=20, verify=False) as client:
         await asyncio.gather(*(one(number) for number in range(150)))
     return found

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ import pytest
 
 from tests.support.clone import make
 from tests.support.database import ROOT, bare_environment
-from tests.support.drill import DRILL, eventually
+from tests.support.drill import eventually, pick
 
 TARGET = ".venv/.local"
 WHOLE = "import thing, project; print(thing.value, project.__file__)"
@@ -193,22 +194,26 @@ def on_a_terminal(command: Sequence[str | Path], **env: str) -> str:
         os.close(terminal)
 
 
-takes_long = pytest.mark.skipif(not DRILL, reason="makes environments, which takes long: make drills")
+Interruption = tuple[str, signal.Signals]
+"""A file that is there at that moment, and how make is ended then."""
+
+PLACES = (".venv", ".venv/bin/python", ".venv/lib/python*/site-packages/pip", "building")
+EACH: list[list[Interruption]] = [[(place, how)] for place in PLACES for how in (signal.SIGINT, signal.SIGKILL)]
+ONE_AFTER_THE_OTHER: list[list[Interruption]] = [[(".venv/bin/python", signal.SIGKILL), ("building", signal.SIGINT)]]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=str)
-@pytest.mark.parametrize("moment", [".venv", ".venv/bin/python", ".venv/lib/python*/site-packages/pip", "building"])
+@pytest.mark.parametrize("interruptions", pick(ONE_AFTER_THE_OTHER, EACH), ids=str)
 @pytest.mark.drill
-def test_what_was_interrupted_is_made_anew(project: Path, moment: str, how: signal.Signals) -> None:
-    if not DRILL and (moment, how) not in {("building", signal.SIGINT), (".venv/bin/python", signal.SIGKILL)}:
-        pytest.skip("the others: make drills")
+def test_what_was_interrupted_is_made_anew(project: Path, interruptions: list[Interruption]) -> None:
     (project / "slow").touch()
-    with installing(project) as first:
-        while not any(project.glob(moment)):
-            assert first.poll() is None
-        os.killpg(first.pid, how)
-        output, _ = first.communicate(timeout=60)
-        assert "Traceback" not in output
+    for moment, how in interruptions:
+        with installing(project) as first:
+            while not any(project.glob(moment)):
+                assert first.poll() is None
+                time.sleep(0.001)
+            os.killpg(first.pid, how)
+            output, _ = first.communicate(timeout=60)
+            assert "Traceback" not in output
     (project / "slow").unlink()
     done = install(project)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -216,7 +221,7 @@ def test_what_was_interrupted_is_made_anew(project: Path, moment: str, how: sign
 
 
 @pytest.mark.drill
-@takes_long
+@pytest.mark.long
 def test_a_second_make_waits_for_the_first_and_for_what_the_first_has_left(project: Path) -> None:
     (project / "slow").touch()
     with installing(project) as first:
@@ -236,7 +241,7 @@ def test_a_second_make_waits_for_the_first_and_for_what_the_first_has_left(proje
 
 
 @pytest.mark.drill
-@takes_long
+@pytest.mark.long
 def test_a_copied_clone_makes_its_own(project: Path) -> None:
     install(project)
     copy = project.with_name("copy")
@@ -247,7 +252,7 @@ def test_a_copied_clone_makes_its_own(project: Path) -> None:
 
 
 @pytest.mark.drill
-@takes_long
+@pytest.mark.long
 def test_what_a_link_leads_to_is_not_written_to(project: Path) -> None:
     install(project)
     other = project.with_name("other")
@@ -269,7 +274,7 @@ def test_somebody_elses_environment_is_not_touched(project: Path) -> None:
 
 
 @pytest.mark.drill
-@takes_long
+@pytest.mark.long
 def test_a_lost_interpreter_is_replaced(project: Path) -> None:
     install(project)
     for name in ("python", "python3"):

@@ -70,7 +70,7 @@ def _point(pair: list[Any]) -> tuple[float, float]:
 
 def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + READY_SECONDS
-    with httpx.Client(timeout=1) as client:
+    with httpx.Client(timeout=1, verify=False) as client:
         while time.monotonic() < deadline and process.poll() is None:
             with suppress(httpx.TransportError):
                 if client.get(url).status_code == httpx.codes.OK:
@@ -152,7 +152,7 @@ def _prometheus(folder: Path, rules: Mapping[str, Any], admin_port: int) -> Iter
         log = folder / "prometheus.log"
         with _process(command, log) as process:
             _await(f"http://127.0.0.1:{port}/-/ready", process, log)
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, verify=False) as client:
                 yield Prometheus(client)
 
 

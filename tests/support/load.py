@@ -91,7 +91,7 @@ class Load:
         headers = {"Authorization": f"Bearer {self._user.token}"}
         base_url = str(self._user.http.base_url)
         async with httpx.AsyncClient(
-            base_url=base_url, headers=headers, limits=limits, timeout=CLIENT_TIMEOUT_SECONDS
+            base_url=base_url, headers=headers, limits=limits, timeout=CLIENT_TIMEOUT_SECONDS, verify=False
         ) as client:
             await asyncio.gather(*(self._work(client) for _ in range(self._workers)))
 
