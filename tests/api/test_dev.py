@@ -155,7 +155,12 @@ MOMENTS: list[Moment] = [
 
 EACH: list[list[Interruption]] = [[(moment, how)] for moment in MOMENTS for how in (signal.SIGINT, signal.SIGKILL)]
 ONE_AFTER_THE_OTHER: list[list[Interruption]] = [
-    [(MOMENTS[2], signal.SIGINT), (MOMENTS[2], signal.SIGKILL), (MOMENTS[5], signal.SIGINT), (MOMENTS[5], signal.SIGKILL)]
+    [
+        (MOMENTS[2], signal.SIGINT),
+        (MOMENTS[2], signal.SIGKILL),
+        (MOMENTS[5], signal.SIGINT),
+        (MOMENTS[5], signal.SIGKILL),
+    ]
 ]
 """The killed ones last: what they leave half made would be taken for the next one's."""
 
