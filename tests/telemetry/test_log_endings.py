@@ -34,6 +34,7 @@ def test_a_database_that_is_ahead_is_served_and_logged(
 ) -> None:
     fresh_database.query(AHEAD)
     service = start_service(fresh_database.url)
+    eventually(lambda: "listener_connected" in service.log())  # which comes some time after the start
     httpx.get(f"{service.url}/nowhere", headers={"X-Request-Id": "seen"}, verify=False)
     assert service.stop() == 0
     log = events(service.log())
