@@ -22,7 +22,7 @@ from service.processes import end
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent
 REPORTS = FOLDER / "reports"
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 SERVICE = (sys.executable, "-m", "service")
 SERVER_OPTIONS = {"shared_buffers": "256MB", "max_wal_size": "4GB"}

@@ -13,5 +13,13 @@ tools: tools-k6
 tools-k6: $(shell command -v k6 >/dev/null || echo $(TOOLS)/bin/k6)
 
 .PHONY: growth
-growth: $(VENV)/.local ## what a page of the list costs as tasks grow to millions, ten minutes or so (SIZES=, OTHERS=)
-	@PYTHONPATH=. $(BIN)/python loadtests/growth.py
+growth: $(VENV)/.local ## what a page of the list costs as tasks grow to millions, half an hour or so (SIZES=, OTHERS=)
+	@PYTHONPATH=. $(BIN)/python -m loadtests.growth
+
+.PHONY: migration
+migration: $(VENV)/.local ## how long a million tasks take to migrate, and what clients notice (TASKS=, FROM= a revision)
+	@PYTHONPATH=. $(BIN)/python -m loadtests.migration
+
+.PHONY: index-cost
+index-cost: $(VENV)/.local ## what the indexes by due time and priority cost a write (TASKS=, ROUNDS=)
+	@PYTHONPATH=. $(BIN)/python -m loadtests.index_cost

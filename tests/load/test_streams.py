@@ -19,9 +19,9 @@ SMALL = {
     "READERS": "12",
     "READERS_PER_USER": "4",
     "WRITERS": "3",
-    "WRITES": "30",
-    "DURATION": "2s",
-    "IDLE_SECONDS": "1",
+    "WRITES": "40",
+    "DURATION": "1s",
+    "IDLE_SECONDS": "0.3",
 }
 ROOMY = {"SLO_LATENCY_MS": "5000", "DELIVERY_P95_MS": "900"}
 STREAM = b"text/event-stream"
