@@ -18,7 +18,7 @@ def main(base: str, me: str, token: str) -> None:
         seen = {"If-Match": new[0].headers["ETag"]}
         mine = api.patch(new[1].headers["Location"], json={"completed": True}, headers=seen)  # 200
         late = api.patch(new[1].headers["Location"], json={"title": "late"}, headers=seen)  # 412: it has changed
-        print(again.status_code, new[0].json() == new[1].json(), mine.status_code, late.status_code)  # noqa: T201  what the reader of an example wants to see
+        print(again.status_code, new[0].json() == new[1].json(), mine.status_code, late.status_code)
 
 
 if __name__ == "__main__":

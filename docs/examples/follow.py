@@ -42,7 +42,7 @@ def apply(change: dict[str, Any], tasks: dict[str, Any]) -> None:
         tasks[change["task"]["id"]] = change["task"]
     else:
         tasks.pop(change["id"], None)
-    print(json.dumps(sorted(task["title"] for task in tasks.values())), flush=True)  # noqa: T201  what it is for
+    print(json.dumps(sorted(task["title"] for task in tasks.values())), flush=True)
 
 
 if __name__ == "__main__":

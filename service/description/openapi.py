@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from service import __version__, problems
 from service.http.responses import JSON, PROBLEM_JSON
@@ -156,7 +156,11 @@ class Operation:
 
 def build(operations: Sequence[Operation], models: Sequence[type[BaseModel]], schemas: Json) -> Json:
     """The document. `models` become components, `schemas` are components written by hand."""
-    _, generated = models_json_schema([(m, "validation") for m in models], ref_template="#/components/schemas/{model}")
+    _, generated = models_json_schema(
+        [(m, "validation") for m in models],
+        schema_generator=_WithoutDefaults,
+        ref_template="#/components/schemas/{model}",
+    )
     paths: Json = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method] = operation.document()
@@ -177,12 +181,19 @@ def build(operations: Sequence[Operation], models: Sequence[type[BaseModel]], sc
         ],
         "paths": paths,
         "components": {
-            "schemas": {**generated["$defs"], **schemas, "Problem": _PROBLEM, "ValidationProblem": _VALIDATION_PROBLEM},
+            "schemas": {**generated["$defs"], **schemas, "Problem": _PROBLEM},
             "parameters": PARAMETERS,
             "headers": HEADERS,
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
+
+
+class _WithoutDefaults(GenerateJsonSchema):
+    """A default makes generators take a field for one that is always there, and ask for it in requests too."""
+
+    def default_schema(self, schema: Any) -> Json:
+        return self.generate_inner(schema["schema"])
 
 
 def _answer(answer: Answer) -> Json:
@@ -208,15 +219,13 @@ def _problems(kinds: Sequence[type[Problem]]) -> Json:
 
 
 def _problem(status: int, kinds: Sequence[type[Problem]]) -> Json:
-    invalid = problems.Invalid in kinds
     codes = " · ".join(f"`{kind.code}`: {kind.title}" for kind in kinds)
     names = [*_EVERYWHERE, "Cache-Control", *_PROBLEM_HEADERS.get(status, ())]
     names += _LIMITED_HEADERS if problems.BadCredentials in kinds else ()
-    schema = "ValidationProblem" if invalid and len(kinds) == 1 else "Problem"
     return {
         "description": codes,
         "headers": {name: _ref("headers", name) for name in names},
-        "content": {PROBLEM_JSON: {"schema": _ref("schemas", schema), "example": _example(kinds[0])}},
+        "content": {PROBLEM_JSON: {"schema": _ref("schemas", "Problem"), "example": _example(kinds[0])}},
         PROBLEM_CODES: sorted({kind.code for kind in kinds}),
     }
 
@@ -265,6 +274,7 @@ _PROBLEM: Json = {
         "request_id": {"type": "string"},
         "errors": {
             "type": "array",
+            "description": "With `validation_error`, and where an operation of a batch failed: what, and where",
             "items": {
                 "type": "object",
                 "required": ["pointer", "message", "code"],
@@ -279,7 +289,6 @@ _PROBLEM: Json = {
     },
     "additionalProperties": False,
 }
-_VALIDATION_PROBLEM: Json = {"allOf": [_ref("schemas", "Problem"), {"required": ["errors"]}]}
 
 _DESCRIPTION = """\
 Sign up, keep the tokens, and work with your tasks under `/api/{user_id}/tasks`.

@@ -172,7 +172,7 @@ OPERATIONS = (
             Answer(
                 200,
                 "Changes, and the token for the next time; or a stream of them",
-                "Changes",
+                "ChangePage",
                 ("Cache-Control", "Vary"),
                 also={EVENT_STREAM: {"schema": EVENTS}},
             ),

@@ -44,6 +44,6 @@ _QUERY = {
     "updated_to": "Only tasks changed then or earlier",
     "due_from": "Only tasks due on this day, or at this moment, or later; days are those of UTC",
     "due_to": "Only tasks due on this day, or at this moment, or earlier; days are those of UTC",
-    "priority": "Only tasks of this priority, or of one of several with commas between",
+    "priority": "Only tasks of this priority, or of one of several: with commas between, or given several times",
     "label": "Only tasks that carry this label; given up to five times, all of them",
 }

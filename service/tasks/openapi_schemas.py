@@ -54,7 +54,7 @@ SCHEMAS: Json = {
     },
     "TaskChange": _TASK_CHANGE,
     "TaskDeletion": _DELETION,
-    "Changes": {
+    "ChangePage": {
         "type": "object",
         "required": ["changes", "next", "more"],
         "additionalProperties": False,

@@ -19,7 +19,7 @@ LIMIT_DEFAULT = 100
 CURSOR_MAX = 4096
 DIGITS_MAX = 9
 FILTER_LABELS_MAX = 5
-REPEATABLE = frozenset({"label"})
+REPEATABLE = frozenset({"label", "priority"})
 
 _SPACE_FOR_PLUS = re.compile(r" (?=\d\d:\d\d$)")
 """A plus sign that a client forgot to encode arrives as a space; before an offset it can only be that plus sign."""
@@ -52,7 +52,8 @@ def _or_day(value: object, of_day: time) -> object:
 
 
 def _priorities(value: object) -> object:
-    return value.split(",") if isinstance(value, str) else value
+    """Between commas as the description has it, or one after the other: what most generated clients do all the same."""
+    return [part for text in value for part in text.split(",")] if isinstance(value, tuple) else value
 
 
 def _boolean(value: object) -> object:

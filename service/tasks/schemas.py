@@ -56,13 +56,6 @@ def _one_due(schema: dict[str, Any]) -> None:
     schema["not"] = {"required": list(given), "properties": given}
 
 
-def _no_defaults(schema: dict[str, Any]) -> None:
-    """What stands in for a field that was left out is never written, so the schema does not show it."""
-    _one_due(schema)
-    for field in schema["properties"].values():
-        field.pop("default", None)
-
-
 class Planned(Body):
     """The fields that plan a task. `due_on` and `due_at` exclude each other: setting one clears the other."""
 
@@ -83,6 +76,8 @@ class Planned(Body):
 
 
 class NewTask(Planned):
+    """What is left out is null, `none` as a priority, or no labels."""
+
     model_config = ConfigDict(json_schema_extra=_one_due)
 
     title: Title
@@ -92,7 +87,7 @@ class NewTask(Planned):
 class TaskReplacement(Planned):
     """What is left out stays as it is; null clears what can be null."""
 
-    model_config = ConfigDict(json_schema_extra=_no_defaults)
+    model_config = ConfigDict(json_schema_extra=_one_due)
 
     title: Title
     description: Description | None = None
@@ -101,7 +96,7 @@ class TaskReplacement(Planned):
 class TaskPatch(Planned):
     """RFC 7396 merge patch: what is left out stays, null clears what can be null and is an error elsewhere."""
 
-    model_config = ConfigDict(json_schema_extra=_no_defaults)
+    model_config = ConfigDict(json_schema_extra=_one_due)
 
     title: Title = "left out"
     description: Description | None = None

@@ -20,6 +20,9 @@ WANTED = {
     ("response-property-became-not-enum", "`code` response property"): (
         "codes are added: a list that was closed promised what nobody can keep; x-problem-codes has them now"
     ),
+    ("response-property-became-optional", "`errors` became optional for the status `422`"): (
+        "one type for all problems; `errors` is still there with each validation_error"
+    ),
     ("response-property-const-removed", "`status` response property"): "the answer's status says the same",
 }
 """Differences that break clients and are wanted: oasdiff's name of the check, a pattern of its text, and why.
