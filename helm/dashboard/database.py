@@ -8,6 +8,7 @@ from helm.dashboard.panels import graph, of_pods, per_second, quantile, query, s
 TITLE = "Database and migrations"
 
 QUERY = "db_query_seconds"
+BATCH = "db_read_batch_size"
 REQUESTS = "http_request_duration_seconds_count"
 APPLIED = of_pods("schema_revision", 'kind="applied"')
 EXPECTED = of_pods("schema_revision", 'kind="expected"')
@@ -52,7 +53,8 @@ def panels() -> list[Builder[dashboard.Panel]]:
         ),
         stat(
             "Statements per request",
-            "The hot routes take one statement each: a value that grows with a release is a loop around a query.",
+            "The hot routes take one statement each, and reads that arrive together share one: below 1 under load. "
+            "A value that grows with a release is a loop around a query.",
             "none",
             [
                 query(
@@ -75,6 +77,19 @@ def panels() -> list[Builder[dashboard.Panel]]:
             "Rate of each statement. Rising with steady traffic: retries, or a client that polls harder.",
             "ops",
             [query(f"sum by (operation) ({per_second(f'{QUERY}_count')})", "{{operation}}")],
+        ),
+        graph(
+            "Reads per shared statement",
+            "How many requests of the reads that can share a statement did so, on average. 1: they come one at a time. "
+            "It rises with load; rising with steady traffic: statements have become slower.",
+            "none",
+            [
+                query(
+                    f"sum by (operation) ({per_second(f'{BATCH}_sum')})"
+                    f" / sum by (operation) ({per_second(f'{BATCH}_count')})",
+                    "{{operation}}",
+                )
+            ],
         ),
         stacked(
             "Database time by operation",

@@ -13,7 +13,7 @@ from service.database.connection import Backoff, Connection, Connector, PoolOpti
 from service.database.faults import sentence
 from service.database.waiters import Waiters
 from service.deadlines import add_wait, waited
-from service.problems import DatabaseUnavailable
+from service.problems import DatabaseUnavailable, PoolExhausted
 from service.telemetry.metrics import DatabaseMetrics
 from service.telemetry.timing import spent
 
@@ -34,12 +34,12 @@ class Lender:
     def __init__(self, options: PoolOptions, metrics: DatabaseMetrics, background: Background) -> None:
         """`background` is the pool's own, and ends with it."""
         self.options = options
-        self._metrics = metrics
+        self.metrics = metrics
         self._background = background
         self._connector = Connector(options)
         self._all: set[Connection] = set()
         self._idle: deque[Connection] = deque()  # the one used last is at the right, and lent first
-        self._waiters = Waiters(on_timeout=metrics.acquire_timeouts.inc)
+        self._waiters = Waiters()
         self._opening = self._checking = self._closing = 0
         self._backoff = Backoff()
         self._suspect_before = 0.0  # a connection last used earlier may have died with another that did
@@ -70,7 +70,7 @@ class Lender:
         self._closed = True
         self._waiters.refuse_all()
         await self._background.stop(CLOSE_TIMEOUT_SECONDS)
-        self._metrics.closed("shutdown", len(self._all))
+        self.metrics.closed("shutdown", len(self._all))
         await asyncio.gather(*(connection.end(CLOSE_TIMEOUT_SECONDS) for connection in self._all))
         self._all.clear()
         self._idle.clear()
@@ -88,16 +88,26 @@ class Lender:
         """
         connection = self._take()
         if connection is not None:
-            self._metrics.acquire_seconds.observe(0.0)
+            self.metrics.acquire_seconds.observe(0.0)
             return connection
         asked_at = monotonic()
         try:
             return await self._wait()
+        except PoolExhausted:
+            self.metrics.acquire_timeouts.inc()
+            raise
         finally:
-            seconds = monotonic() - asked_at
-            self._metrics.acquire_seconds.observe(seconds)
-            add_wait(seconds)
-            spent("pool", "pool.acquire", seconds)
+            self.record_wait(monotonic() - asked_at)
+
+    async def borrow(self) -> Connection:
+        """As `acquire`, for work of the pool's own: no request counts it as its wait."""
+        return self._take() or await self._wait()
+
+    def record_wait(self, seconds: float) -> None:
+        """A request has waited so long for a connection."""
+        self.metrics.acquire_seconds.observe(seconds)
+        add_wait(seconds)
+        spent("pool", "pool.acquire", seconds)
 
     def give_back(self, connection: Connection, error: BaseException | None = None) -> None:
         """Return what `acquire` lent; never awaits, so that no cancellation can come between.
@@ -127,7 +137,7 @@ class Lender:
             self.expire()
 
     def observe(self, operation: str, seconds: float) -> None:
-        self._metrics.query_seconds(operation).observe(seconds)
+        self.metrics.query_seconds(operation).observe(seconds)
         spent("db", operation, seconds)
 
     # Lending
@@ -219,7 +229,7 @@ class Lender:
         self._backoff = Backoff()
         connection.generation = generation
         self._all.add(connection)
-        self._metrics.opened.inc()
+        self.metrics.opened.inc()
         return connection
 
     async def _check(self, connection: Connection) -> None:
@@ -263,7 +273,7 @@ class Lender:
         if connection not in self._all:
             return  # the pool was closed while it was lent
         self._all.discard(connection)
-        self._metrics.closed(reason)
+        self.metrics.closed(reason)
         if reason in ("lost", "broken"):
             connection.terminate()
             self._grow()

@@ -9,17 +9,22 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
 from typing import Protocol
 
 import asyncpg
 
+from service.background import Background
 from service.database import errors
 from service.database.connection import Connection, PoolOptions
 from service.database.lender import Lender
+from service.database.read_batches import ReadBatches
+from service.database.statement import Statement
 from service.deadlines import waited
+from service.problems import PoolExhausted
+from service.telemetry.metrics import DatabaseMetrics
+from service.telemetry.timing import spent
 
 __all__ = ["Connection", "Executor", "Lease", "Pool", "PoolOptions", "Statement", "Transaction"]
 
@@ -27,15 +32,6 @@ RETRIES = 2
 RETRY_JITTER_SECONDS = 0.05
 MINIMUM_TIMEOUT_SECONDS = 0.1
 """What a statement gets at the least, however late it starts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One fixed SQL text; `operation` is its label in the metrics. Only reads are repeated after a lost connection."""
-
-    operation: str
-    sql: str
-    reads: bool = False
 
 
 class Executor(Protocol):
@@ -50,6 +46,17 @@ class Executor(Protocol):
 
 
 class Pool(Lender):
+    def __init__(self, options: PoolOptions, metrics: DatabaseMetrics, background: Background) -> None:
+        super().__init__(options, metrics, background)
+        self._batches = ReadBatches(self, background, metrics)
+
+    def waiting(self) -> int:
+        return super().waiting() + self._batches.waiting
+
+    async def close(self) -> None:
+        await super().close()
+        self._batches.dismiss_all()
+
     def lease(self) -> "Lease":
         return Lease(self)
 
@@ -81,9 +88,34 @@ class Pool(Lender):
         """
         limit = self.options.statement_timeout
         deadline = None if limit is None else monotonic() + limit - waited()
+        if statement.many is None:
+            return await self._fetch_alone(statement, args, deadline)
+        kind = self._batches.kind(statement)
+        if kind.begin_alone():
+            try:
+                return await self._fetch_alone(statement, args, deadline)
+            finally:
+                kind.end_alone()
+        asked_at = monotonic()
+        try:
+            outcome = await kind.join(args, self.options.acquire_timeout - waited(), deadline)
+        except PoolExhausted:
+            self.metrics.acquire_timeouts.inc()
+            self.record_wait(monotonic() - asked_at)
+            raise
+        self.record_wait(outcome.waited_seconds)
+        spent("db", statement.operation, outcome.statement_seconds)
+        if outcome.rows is not None:
+            return outcome.rows
+        return await self._fetch_alone(statement, args, deadline)
+
+    async def _fetch_alone(
+        self, statement: Statement, args: Sequence[object], deadline: float | None
+    ) -> list[asyncpg.Record]:
         for attempt in range(RETRIES + 1):
             try:
-                return await self._run(statement, args, deadline)
+                connection = await self.acquire()
+                return await self.run_on(connection, statement.operation, statement.sql, args, deadline)
             except Exception as error:
                 if attempt == RETRIES or not _may_repeat(statement, error):
                     if (problem := errors.translate(error)) is not None and problem is not error:
@@ -96,20 +128,25 @@ class Pool(Lender):
         rows = await self.fetch(statement, *args)
         return rows[0] if rows else None
 
-    async def _run(self, statement: Statement, args: Sequence[object], deadline: float | None) -> list[asyncpg.Record]:
-        connection = await self.acquire()
+    async def run_on(
+        self, connection: Connection, operation: str, sql: str, args: Sequence[object], deadline: float | None
+    ) -> list[asyncpg.Record]:
+        """Run a statement on a connection that was acquired for it, and give that back. Raises the driver's errors.
+
+        `deadline` is the reading of `monotonic` by which it has to be over.
+        """
         started_at = monotonic()
         failure: BaseException | None = None
         try:
             # The driver's own timer costs less than asyncio.timeout, and the wait for the connection counts too.
             timeout = None if deadline is None else max(deadline - started_at, MINIMUM_TIMEOUT_SECONDS)
-            return await connection.fetch(statement.sql, *args, timeout=timeout)  # type: ignore[no-any-return]  # asyncpg ships no types
+            return await connection.fetch(sql, *args, timeout=timeout)  # type: ignore[no-any-return]  # asyncpg ships no types
         except BaseException as error:
             failure = error
             raise
         finally:
             self.give_back(connection, failure)
-            self.observe(statement.operation, monotonic() - started_at)
+            self.observe(operation, monotonic() - started_at)
 
 
 class Transaction:

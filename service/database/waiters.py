@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
 from math import inf
 
 from service.database.connection import Connection
@@ -13,9 +12,7 @@ TIMER_SLACK_SECONDS = 0.01
 
 
 class Waiters:
-    def __init__(self, *, on_timeout: Callable[[], object]) -> None:
-        """`on_timeout` is called for each that waited in vain."""
-        self._on_timeout = on_timeout
+    def __init__(self) -> None:
         self._queue: OrderedDict[asyncio.Future[Connection], float] = OrderedDict()  # with their deadlines
         self._timer_at = inf
 
@@ -60,7 +57,6 @@ class Waiters:
         for waiter in [waiter for waiter, deadline in self._queue.items() if deadline <= now]:
             del self._queue[waiter]
             if not waiter.done():
-                self._on_timeout()
                 waiter.set_exception(PoolExhausted())
         self._timer_at = inf
         if self._queue:

@@ -8,14 +8,14 @@ from service.database.pool import Executor, Statement
 from service.problems import Unauthorized
 
 
-def of_account(columns: str, rows: str) -> str:
+def of_account(columns: str, rows: str, *, user_id: str = "$1") -> str:
     """`columns` of the user's row and of `rows`, which are named `found`.
 
-    There is one row also where nothing was found, and none when the account is gone. `$1` is the user.
+    There is one row also where nothing was found, and none when the account is gone.
     """
     return (
         f"SELECT {columns} FROM users LEFT JOIN LATERAL ({rows}) AS found ON true"  # noqa: S608  fixed text
-        " WHERE users.id = $1 AND ended_at IS NULL"
+        f" WHERE users.id = {user_id} AND ended_at IS NULL"
     )
 
 

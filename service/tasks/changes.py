@@ -127,7 +127,7 @@ async def read_changes(
     elif since.complete_at < now - retention_seconds * 1_000_000:
         raise SyncTokenExpired
     changes = [] if rows[0][2] is None else [_change(begun, *row[2:]) for row in rows]
-    shown = changes[: len(fitting([change.document for change in changes], limit))]
+    shown = changes[: fitting([len(change.document) for change in changes], limit)]
     if len(shown) < len(changes):
         return Changes(shown, shown[-1].position, more=True, clock=clock, now=now)
     return Changes(shown, Position(max(clock, begun.clock), _ANY_ID, 0, now), more=False, clock=clock, now=now)

@@ -36,8 +36,10 @@ class Order:
     can_be_missing: bool = False
     cast: str = ""
 
-    def rows(self, clauses: tuple[str, ...], *, down: bool, after: tuple[str, str, bool] | None) -> str:
-        """A page's tasks, with what they are sorted by as `key`; `$2` is how many.
+    def rows(
+        self, clauses: tuple[str, ...], *, down: bool, limit: str, after: tuple[str, str, bool] | None = None
+    ) -> str:
+        """A page's tasks, with what they are sorted by as `key`; `limit` names the place of how many.
 
         `after` names the places of the key and the id that the page starts behind, and whether there is such a key.
         Ties are ordered by id, so that every task has its place. Two parts, where the second has those without a key,
@@ -51,14 +53,14 @@ class Order:
         elif after is not None:
             unkeyed.append(f"id {sign} {after[1]} AND {after[0]}{self.cast} IS NULL")
         select = f"SELECT *, {self.sql} AS key FROM tasks WHERE"  # noqa: S608  fixed text
-        by_key = f"ORDER BY {self.sql} {direction}, id {direction} LIMIT $2"
+        by_key = f"ORDER BY {self.sql} {direction}, id {direction} LIMIT {limit}"
         first = f"{select} {' AND '.join(keyed)}"
         if not self.can_be_missing:
             return f"{first} {by_key}"
-        second = f"{select} {' AND '.join(unkeyed)} ORDER BY id {direction} LIMIT $2"
+        second = f"{select} {' AND '.join(unkeyed)} ORDER BY id {direction} LIMIT {limit}"
         if after is not None and not after[2]:
             return second
-        return f"({first} AND {self.sql} IS NOT NULL {by_key}) UNION ALL ({second}) LIMIT $2"
+        return f"({first} AND {self.sql} IS NOT NULL {by_key}) UNION ALL ({second}) LIMIT {limit}"
 
     def of_rows(self, *, down: bool) -> str:
         """The order of such rows."""

@@ -40,17 +40,39 @@ def bounded(rows: str, *, order: str, limit: int, document: str = document_of(),
     )
 
 
-def fitting(documents: Sequence[bytes], limit: int) -> Sequence[bytes]:
-    """Those of a page: up to `limit`, and no more bytes than a page may have as a JSON array; one at the least."""
-    page = documents[:limit]
-    if sum(map(len, page)) + len(page) < BYTES_MAX:
-        return page
+def joined(rows: str) -> str:
+    """The statement for such documents as one row: they with a comma between them, and the length of each.
+
+    As rows they would cost PostgreSQL and this process a message each. Both are NULL where there are none.
+    """
+    return (
+        "SELECT string_agg(document, ','::bytea) AS documents, array_agg(octet_length(document)) AS lengths"  # noqa: S608  fixed texts
+        f" FROM ({rows}) AS page"
+    )
+
+
+def page_of(documents: bytes | None, lengths: Sequence[int] | None, limit: int) -> tuple[bytes, bytes | None]:
+    """The page as a JSON array, and the last document on it if there is one that is not on it any more."""
+    if documents is None or lengths is None:
+        return b"[]", None
+    count = fitting(lengths, limit)
+    if count == len(lengths):
+        return b"[%b]" % documents, None
+    end = sum(lengths[:count]) + count - 1
+    return b"[%b]" % documents[:end], documents[end - lengths[count - 1] : end]
+
+
+def fitting(lengths: Sequence[int], limit: int) -> int:
+    """How many of a page's documents fit: up to `limit`, and no more bytes than a JSON array may have; one at least."""
+    count = min(len(lengths), limit)
+    if sum(lengths) + len(lengths) < BYTES_MAX:
+        return count
     size = 1
-    for count, document in enumerate(page):
-        size += len(document) + 1  # and the comma, or the bracket
+    for shown, length in enumerate(lengths[:count]):
+        size += length + 1  # and the comma, or the bracket
         if size > BYTES_MAX:
-            return page[: max(count, 1)]
-    return page
+            return max(shown, 1)
+    return count
 
 
 def _without_place(also: str) -> str:

@@ -18,14 +18,14 @@ from pydantic import (
     Field,
 )
 
-from service.database.pool import Statement
+from service.database.statement import Statement, shared_read
 from service.rest.bodies import STORABLE, storable
 from service.tasks.account import of_account
 from service.tasks.cursors import Cursors
 from service.tasks.fields import DUE, document
 from service.tasks.model import PRIORITIES
 from service.tasks.orders import ORDERS, Sort
-from service.tasks.pages import bounded
+from service.tasks.pages import RENDERS_MAX, SENDS_MAX, bounded, joined
 from service.tasks.parameters import (
     LIMIT_DEFAULT,
     Boolean,
@@ -41,6 +41,8 @@ from service.tasks.parameters import (
 from service.tasks.search import search
 
 SEARCH_MAX = 200
+
+_COLUMNS = "documents, lengths, date_part('epoch', tasks_clock), tasks_count"
 
 
 class ListParameters(BaseModel):
@@ -87,16 +89,17 @@ class TaskQuery:
 
     @cached_property
     def statement(self) -> Statement:
-        """Documents in order: the page's, and at least one more when there is a next page."""
+        """One row: documents in order, the page's and at least one more when there is a next page."""
+        if self.unfiltered and self._after is None and self.limit <= RENDERS_MAX:
+            return _first_page(self.parameters.sort, self.limit > SENDS_MAX)
         first = len(self._values) + 3
         after = None
         if self._after is not None:
             after = (f"${first}", f"${first + 1}", self._after[0] is not None)
         down = self.parameters.sort.startswith("-")
-        rows = self._order.rows(("user_id = $1", *self._clauses), down=down, after=after)
+        rows = self._order.rows(("user_id = $1", *self._clauses), down=down, limit="$2", after=after)
         page = bounded(rows, order=self._order.of_rows(down=down), limit=self.limit)
-        columns = "document, date_part('epoch', tasks_clock), tasks_count"
-        return Statement("task_list", of_account(columns, page), reads=True)
+        return Statement("task_list", of_account(_COLUMNS, joined(page)), reads=True)
 
     @property
     def filters(self) -> str:
@@ -135,6 +138,22 @@ class TaskQuery:
         where = " AND ".join(("user_id = $1", "$2::int IS NULL", *self._clauses))
         sql = f"SELECT count(*) FROM tasks WHERE {where}"  # noqa: S608  fixed texts
         return Statement("task_count", sql, reads=True), [user_id, None, *self._values]
+
+
+@lru_cache
+def _first_page(sort: Sort, measured: bool) -> Statement:  # noqa: FBT001  lru_cache knows arguments by their places
+    """Of an unfiltered list: all of them cost the same, so that callers may share the statement.
+
+    `measured` is whether PostgreSQL has to see how long the documents are.
+    """
+    order, down = ORDERS[sort.removeprefix("-")], sort.startswith("-")
+
+    def write(*, user_id: str, count: str) -> str:
+        rows = order.rows((f"user_id = {user_id}",), down=down, limit=count)
+        page = bounded(rows, order=order.of_rows(down=down), limit=RENDERS_MAX if measured else SENDS_MAX)
+        return of_account(_COLUMNS, joined(page), user_id=user_id)
+
+    return shared_read("task_list", write, user_id="uuid", count="int")
 
 
 def _filters(p: ListParameters) -> tuple[tuple[str, ...], tuple[object, ...]]:

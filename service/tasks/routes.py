@@ -13,7 +13,6 @@ from service.http.responses import OWN, READ, json_bytes, no_content, unchanged
 from service.rest.bodies import ACCEPT_MERGE_PATCH, parse
 from service.rest.conditional import check, is_conditional, not_modified, preconditions
 from service.tasks.batch import BATCH_BYTES_MAX, Batch, BatchStore
-from service.tasks.pages import fitting
 from service.tasks.paging import TaskQuery, parse_list_query
 from service.tasks.schemas import NewTask, TaskPatch, TaskReplacement, parse_task_id
 from service.tasks.services import announce, once, services_of, task_store, trash_store
@@ -52,14 +51,13 @@ async def list_tasks(request: Request, user_id: str) -> HTTPResponse:
             return unchanged(headers)
     page = await store.page(query)
     headers["ETag"] = _tag(request, query, page.clock)
-    shown = fitting(page.documents, query.limit)
-    if len(shown) < len(page.documents):
-        following = query.next_page(cursors, principal.user_id, shown[-1])
+    if page.last is not None:
+        following = query.next_page(cursors, principal.user_id, page.last)
         headers["Link"] = next_link(f"/api/{principal.path_id}/tasks", following)
     if _wants_count(request):
         headers["X-Total-Count"] = str(page.total if query.unfiltered else await store.count(query))
         headers["Preference-Applied"] = "count=exact"
-    return json_bytes(json_array(shown), headers=headers)
+    return json_bytes(page.body, headers=headers)
 
 
 @tasks.route("/<task_id:str>", methods=READ)
@@ -128,10 +126,6 @@ def answer(task: Task, *, status: int = 200, headers: Mapping[str, str] = Mappin
 def changed(request: Request, task: Task) -> HTTPResponse:
     """The task as it is now. `Content-Location` says that the tag is this content's, not that of what was sent."""
     return answer(task, headers={"Content-Location": _path(request, task)})
-
-
-def json_array(documents: Iterable[bytes]) -> bytes:
-    return b"[%b]" % b",".join(documents)
 
 
 def next_link(path: str, parameters: Iterable[tuple[str, str]]) -> str:

@@ -7,12 +7,14 @@ from uuid import UUID
 import asyncpg
 
 from service.database.pool import Executor, Statement
+from service.database.statement import shared_read
 from service.identifiers import uuid7
 from service.problems import DatabaseBusy, PreconditionFailed, TaskNotFound, TooManyTasks, Unauthorized
 from service.rest.conditional import ANY_STATE, Preconditions, task_tag
 from service.tasks.account import fetch_of_account
 from service.tasks.clock import ADVANCE_FOR_NEW, LOCK, advance, in_states
 from service.tasks.fields import COLUMNS, SETTABLE, document
+from service.tasks.pages import page_of
 from service.tasks.paging import TaskQuery
 
 TRIES = 3
@@ -28,9 +30,10 @@ class Task(NamedTuple):
 
 
 class Page(NamedTuple):
-    """`documents` has one more than the query's limit when there is a next page. `clock` is in microseconds."""
+    """`body` is a JSON array; `last` its last task, if a next page starts behind that. `clock` is in microseconds."""
 
-    documents: list[bytes]
+    body: bytes
+    last: bytes | None
     clock: int
     total: int
     """How many tasks the user has, whatever the query's filters are."""
@@ -41,7 +44,6 @@ _ANSWER = f"{document()} AS document, date_part('epoch', updated_at) AS updated_
 
 # $1 id, $2 user, $3 the states that the request allows, $4 those that it refuses, NULL for no condition
 _MINE = f"tasks.id = $1 AND user_id = $2 AND {in_states(3)}"
-_ONE = "id = $1 AND user_id = $2 AND EXISTS (SELECT FROM users WHERE id = $2 AND ended_at IS NULL)"
 
 
 def _change(operation: str, assignments: str) -> Statement:
@@ -67,6 +69,15 @@ def _assignments() -> str:
     return ", ".join([*(f"{name} = {value}" for name, value in new.items()), _completed_at(f"({new['completed']})")])
 
 
+def _select(*, task_id: str, user_id: str) -> str:
+    living = f"EXISTS (SELECT FROM users WHERE users.id = {user_id} AND ended_at IS NULL)"
+    return f"SELECT {_ANSWER} FROM tasks WHERE tasks.id = {task_id} AND tasks.user_id = {user_id} AND {living}"  # noqa: S608  fixed text
+
+
+def _select_clock(*, user_id: str) -> str:
+    return f"SELECT date_part('epoch', tasks_clock) FROM users WHERE users.id = {user_id} AND ended_at IS NULL"  # noqa: S608  fixed text
+
+
 _NEW = [field for field in SETTABLE if field.name != "completed"]
 _NEW_VALUES = ", ".join(f"coalesce(${n}::{f.set_as}, {f.default})" for n, f in enumerate(_NEW, start=4))
 INSERT = Statement(
@@ -77,7 +88,7 @@ INSERT = Statement(
     f" RETURNING {_ANSWER}",
 )
 _ROOM = Statement("task_room", "SELECT tasks_count FROM users WHERE id = $1 AND ended_at IS NULL", reads=True)
-SELECT = Statement("task_select", f"SELECT {_ANSWER} FROM tasks WHERE {_ONE}", reads=True)  # noqa: S608  fixed text
+SELECT = shared_read("task_select", _select, task_id="uuid", user_id="uuid")
 CHANGE = _change("task_change", _assignments())
 TOGGLE = _change("task_toggle", f"completed = NOT completed, {_completed_at('(NOT completed)')}")
 _COLUMNS = ", ".join(COLUMNS)
@@ -89,11 +100,7 @@ DELETE = Statement(
     f" ON CONFLICT (id) DO UPDATE SET (deleted_at, {_COLUMNS}) ="
     f" ROW (excluded.deleted_at, {', '.join(f'excluded.{name}' for name in COLUMNS)}) RETURNING id",
 )
-CLOCK = Statement(
-    "task_clock",
-    "SELECT date_part('epoch', tasks_clock) FROM users WHERE id = $1 AND ended_at IS NULL",
-    reads=True,
-)
+CLOCK = shared_read("task_clock", _select_clock, user_id="uuid")
 LOCK_USER = Statement("task_lock_user", "SELECT FROM users WHERE id = $1 AND ended_at IS NULL FOR NO KEY UPDATE")
 
 
@@ -131,9 +138,8 @@ class TaskStore:
 
     async def page(self, query: TaskQuery) -> Page:
         """Raises Unauthorized when the account is gone."""
-        rows = await fetch_of_account(self._db, query.statement, *query.arguments(self._user_id))
-        documents = [row[0] for row in rows if row[0] is not None]
-        return Page(documents, microseconds(rows[0][1]), rows[0][2])
+        [row] = await fetch_of_account(self._db, query.statement, *query.arguments(self._user_id))
+        return Page(*page_of(row[0], row[1], query.limit), microseconds(row[2]), row[3])
 
     async def count(self, query: TaskQuery) -> int:
         """How many tasks match the query's filters, on all pages together."""
@@ -183,8 +189,7 @@ class TaskStore:
 
 
 def task_of(task_id: UUID, row: asyncpg.Record) -> Task:
-    document, updated_at = row
-    return Task(task_id, document, task_tag(updated_at))
+    return Task(task_id, row[0], task_tag(row[1]))
 
 
 def microseconds(epoch_seconds: float) -> int:

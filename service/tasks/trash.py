@@ -12,7 +12,7 @@ from service.rest.conditional import ANY_STATE, Preconditions, task_tag
 from service.tasks.account import fetch_of_account, of_account
 from service.tasks.clock import LOCK, advance, in_states
 from service.tasks.fields import COLUMNS, CONTENT, DELETED_AT, FIELDS, document
-from service.tasks.pages import bounded
+from service.tasks.pages import bounded, joined, page_of
 from service.tasks.parameters import LIMIT_MAX
 from service.tasks.store import CLOCK, TRIES, Task, task_of
 
@@ -34,7 +34,7 @@ def _list(behind: str = "") -> Statement:
         " ORDER BY deleted_at DESC, id DESC LIMIT $3"
     )
     page = bounded(rows, order="key DESC, id DESC", limit=LIMIT_MAX, document=document((*FIELDS, DELETED_AT)))
-    return Statement("trash_list", of_account("document", page), reads=True)
+    return Statement("trash_list", of_account("documents, lengths", joined(page)), reads=True)
 
 
 FIRST, LATER = _list(), _list("AND (deleted_at, id) < ($4, $5)")
@@ -84,15 +84,15 @@ class TrashStore:
         self._retention_seconds = retention_seconds
         self._tasks_max = tasks_max
 
-    async def page(self, limit: int, behind: tuple[datetime, UUID] | None) -> list[bytes]:
-        """Documents, last deleted first; at least one more than the page's when more follow.
+    async def page(self, limit: int, behind: tuple[datetime, UUID] | None) -> tuple[bytes, bytes | None]:
+        """A JSON array, last deleted first, and its last document when more follow.
 
         Raises Unauthorized when the account is gone.
         """
         statement = FIRST if behind is None else LATER
         place = (self._retention_seconds, limit + 1, *(behind or ()))
-        rows = await fetch_of_account(self._db, statement, self._user_id, *place)
-        return [row[0] for row in rows if row[0] is not None]
+        [row] = await fetch_of_account(self._db, statement, self._user_id, *place)
+        return page_of(row[0], row[1], limit)
 
     async def restore(self, task_id: UUID, states: Preconditions = ANY_STATE) -> Task:
         """`states` are of the task before it was deleted. Raises TaskNotFound, PreconditionFailed or TooManyTasks."""

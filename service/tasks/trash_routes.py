@@ -12,9 +12,8 @@ from service.database.pool import Executor
 from service.http.requests import Request
 from service.http.responses import OWN, READ, no_content
 from service.rest.conditional import conditional_json, preconditions
-from service.tasks.pages import fitting
 from service.tasks.parameters import LIMIT_DEFAULT, Cursor, Limit, parse_query
-from service.tasks.routes import changed, json_array, next_link
+from service.tasks.routes import changed, next_link
 from service.tasks.schemas import parse_task_id
 from service.tasks.services import announce, once, services_of, trash_store
 
@@ -41,15 +40,14 @@ async def list_trash(request: Request, user_id: str) -> HTTPResponse:
     if asked.cursor is not None:
         time, task_id = cursors.read(principal.user_id, SCOPE, asked.cursor)
         behind = (datetime.fromisoformat(time), UUID(task_id))
-    found = await trash_store(request).page(asked.limit, behind)
-    page = fitting(found, asked.limit)
+    page, last_document = await trash_store(request).page(asked.limit, behind)
     headers = dict(OWN)
-    if len(page) < len(found):
-        last = orjson.loads(page[-1])
+    if last_document is not None:
+        last = orjson.loads(last_document)
         cursor = cursors.write(principal.user_id, SCOPE, [last["deleted_at"], last["id"]])
         following = [("limit", str(asked.limit)), ("cursor", cursor)]
         headers["Link"] = next_link(f"/api/{principal.path_id}/trash", following)
-    return conditional_json(request, json_array(page), headers)
+    return conditional_json(request, page, headers)
 
 
 @trash.post("/<task_id:str>/restore")

@@ -13,6 +13,7 @@ BackgroundTask = Literal[
     "pool_close",
     "pool_maintenance",
     "pool_open",
+    "pool_read_batch",
     "pool_repair",
     "rate_limit_purge",
     "schema_check",

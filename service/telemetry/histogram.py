@@ -1,12 +1,15 @@
-"""A histogram that costs little to observe, and the bounds of the buckets that ours have, in seconds."""
+"""A histogram that costs little to observe, and the bounds of the buckets that ours have."""
 
 from bisect import bisect_left
 
 import prometheus_client
 from prometheus_client.samples import Exemplar
 
+# Seconds.
 FINE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+# Numbers of things.
+SIZE_BUCKETS = (1, 2, 4, 8, 16, 32)
 
 
 class _Value:

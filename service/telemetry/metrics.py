@@ -18,7 +18,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from service.telemetry.background_metrics import BackgroundMetrics
-from service.telemetry.histogram import FINE_BUCKETS, REQUEST_BUCKETS, Histogram
+from service.telemetry.histogram import FINE_BUCKETS, REQUEST_BUCKETS, SIZE_BUCKETS, Histogram
 from service.telemetry.logs import dropped
 from service.telemetry.stream_metrics import StreamMetrics
 from service.telemetry.timing import Timing
@@ -65,6 +65,13 @@ class DatabaseMetrics:
             registry=registry,
         )
         self._by_operation: dict[str, Histogram] = {}
+        self._batch_size = Histogram(
+            "db_read_batch_size",
+            "Requests whose reads were run together in one statement",
+            ["operation"],
+            buckets=SIZE_BUCKETS,
+            registry=registry,
+        )
         for reason in ("lost", "broken", "expired", "max_age", "max_idle", "shutdown"):
             self._closed.labels(reason)
 
@@ -78,6 +85,9 @@ class DatabaseMetrics:
 
     def closed(self, reason: str, count: int = 1) -> None:
         self._closed.labels(reason).inc(count)
+
+    def batch_size(self, operation: str) -> Histogram:
+        return self._batch_size.labels(operation)
 
     def query_seconds(self, operation: str) -> Histogram:
         child = self._by_operation.get(operation)

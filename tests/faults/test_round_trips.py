@@ -10,8 +10,8 @@ from tests.support.users import User, sign_up
 TIMES = 5
 STATEMENTS = (
     "WITH head AS \\(UPDATE users .* INSERT INTO tasks ",
-    "SELECT document, .* FROM users .* FROM tasks ",
-    "SELECT date_part\\('epoch', tasks_clock\\) FROM users WHERE id = \\$1 AND ended_at IS NULL$",
+    "SELECT documents, .* FROM users .* FROM tasks ",
+    "SELECT date_part\\('epoch', tasks_clock\\) FROM users WHERE users.id = \\$1::uuid AND ended_at IS NULL$",
     "SELECT convert_to.* FROM tasks ",
     "WITH head .*[(]UPDATE tasks .*[(]UPDATE users ",
     "WITH head .*[(]UPDATE tasks .*[(]UPDATE users ",
