@@ -26,7 +26,11 @@ UNDER_WAY_MAX = 1
 """How many statements of one kind run at once before the next callers wait for each other."""
 
 CALLERS_MAX = 32
-"""Of one statement: a page of each may be 1 MiB."""
+
+HEAVY_BYTES = 64 * 1024
+HEAVY_SECONDS = 1.0
+"""For so long reads go alone again after some of their kind came to so many bytes each: the pool bounds how many of
+those are in memory at once, a queue does not."""
 
 OVERDUE_SECONDS = 0.02
 """Whoever has waited for so long gets a statement beside the one that is under way."""
@@ -102,7 +106,17 @@ class ReadBatches:
 class Kind:
     """The reads of one kind: those that wait, and the statements that are under way."""
 
-    __slots__ = ("_acquires", "_all", "_many", "_queue", "_sizes", "_statement", "_timer_is_set", "_under_way")
+    __slots__ = (
+        "_acquires",
+        "_all",
+        "_heavy_until",
+        "_many",
+        "_queue",
+        "_sizes",
+        "_statement",
+        "_timer_is_set",
+        "_under_way",
+    )
 
     def __init__(self, statement: Statement, many: str, batches: ReadBatches) -> None:
         self._statement = statement
@@ -115,10 +129,11 @@ class Kind:
         """Whether a task waits for a connection, for all that wait here by the time it gets one."""
 
         self._timer_is_set = False
+        self._heavy_until = 0.0
 
     def begin_alone(self) -> bool:
         """Whether a caller may run its statement at once; then it calls `end_alone` when that is over, in any case."""
-        if self._under_way >= UNDER_WAY_MAX or self._queue:
+        if (self._under_way >= UNDER_WAY_MAX or self._queue) and monotonic() >= self._heavy_until:
             return False
         self._under_way += 1
         self._sizes.observe(1)
@@ -211,8 +226,12 @@ class Kind:
         deadline = min((caller.deadline for caller in callers if caller.deadline is not None), default=None)
         arrays = list(zip(*(caller.args for caller in callers), strict=True))
         shares: list[list[asyncpg.Record]] = [[] for _ in callers]
+        size = 0
         for row in await source.run_on(connection, operation, self._many, arrays, deadline):
             shares[row[-1] - 1].append(row)
+            size += len(row[0]) if isinstance(row[0], bytes) else 0
+        if size > HEAVY_BYTES * len(callers):
+            self._heavy_until = monotonic() + HEAVY_SECONDS
         return shares
 
     def _dismiss(self, callers: Iterable[_Caller], began_at: float | None = None) -> None:

@@ -11,11 +11,12 @@ from prometheus_client import CollectorRegistry
 from service import deadlines
 from service.background import Background
 from service.database.pool import Pool, PoolOptions, Statement
-from service.database.read_batches import CALLERS_MAX
+from service.database.read_batches import CALLERS_MAX, HEAVY_BYTES, HEAVY_SECONDS
 from service.database.statement import shared_read
 from service.database.url import parse_database_url
 from service.problems import DatabaseSlow, DatabaseUnavailable, PoolExhausted
-from service.telemetry.metrics import BackgroundMetrics, DatabaseMetrics
+from service.telemetry.background_metrics import BackgroundMetrics
+from service.telemetry.metrics import DatabaseMetrics
 from tests.support.database import Database
 from tests.support.drill import until
 
@@ -68,7 +69,8 @@ def right(number: int) -> list[tuple[int, int]]:
 async def under_way(pool: Pool, seconds: float) -> asyncio.Task[list[tuple[int, int]]]:
     """A read that has reached PostgreSQL, so that those that come now wait for the next statement."""
     task = asyncio.create_task(quotients(pool, 1, seconds))
-    await until(lambda: pool.in_use() == 1)
+    while not pool.in_use():
+        await asyncio.sleep(0)
     return task
 
 
@@ -89,7 +91,7 @@ async def test_quiet_reads_go_alone(pool: Pool, registry: CollectorRegistry) -> 
 
 async def test_reads_that_arrive_together_share_a_statement(pool: Pool, registry: CollectorRegistry) -> None:
     numbers = [1 + n % 30 for n in range(CALLERS_MAX)]
-    first = await under_way(pool, 0.01)
+    first = await under_way(pool, 0.05)
     assert await asyncio.gather(*(quotients(pool, number) for number in numbers)) == [right(n) for n in numbers]
     assert await first == right(1)
     assert statements(registry) == (2, 1 + CALLERS_MAX)
@@ -98,11 +100,31 @@ async def test_reads_that_arrive_together_share_a_statement(pool: Pool, registry
 
 
 async def test_more_than_fit_take_another_statement(pool: Pool, registry: CollectorRegistry) -> None:
-    first = await under_way(pool, 0.01)
+    first = await under_way(pool, 0.05)
     numbers = [1 + n % 30 for n in range(2 * CALLERS_MAX + 1)]
     assert await asyncio.gather(*(quotients(pool, number) for number in numbers)) == [right(n) for n in numbers]
     await first
     assert statements(registry) == (4, 2 + 2 * CALLERS_MAX)
+
+
+async def test_what_is_large_goes_alone_for_a_while(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool bounds how much of it is in memory at once."""
+    large = shared_read(
+        "large", lambda *, size: f"SELECT decode(repeat('00', {size}), 'hex'), pg_sleep(0.01)", size="int"
+    )
+    sizes = pool.metrics.batch_size("large")
+
+    async def statements_for(count: int, size: int) -> float:
+        before = sizes._buckets[0].value
+        rows = await asyncio.gather(*(pool.fetch(large, size) for _ in range(count)))
+        assert [len(row[0]) for (row,) in rows] == [size] * count
+        return sizes._buckets[0].value - before
+
+    assert await statements_for(10, HEAVY_BYTES) == 1, "the first of them, and all the others together"
+    assert await statements_for(10, HEAVY_BYTES + 1) == 1
+    assert await statements_for(10, 1) == 10
+    monkeypatch.setattr("service.database.read_batches.monotonic", lambda: monotonic() + HEAVY_SECONDS)
+    assert await statements_for(10, 1) == 1
 
 
 async def test_nobody_waits_for_a_slow_statement(pool: Pool) -> None:
@@ -113,7 +135,7 @@ async def test_nobody_waits_for_a_slow_statement(pool: Pool) -> None:
 
 
 async def test_a_slow_companion_costs_nobody_more_than_the_statements_time(pool: Pool) -> None:
-    first = await under_way(pool, 0.01)
+    first = await under_way(pool, 0.05)
     began_at = monotonic()
     slow, quick = asyncio.create_task(quotients(pool, 2, 60)), asyncio.create_task(quotients(pool, 3))
     assert await quick == right(3)
@@ -159,7 +181,7 @@ async def test_who_gets_no_connection_hears_of_it_in_time_and_is_counted(
 
 
 async def test_a_fault_is_its_callers_alone(pool: Pool) -> None:
-    first = await under_way(pool, 0.01)
+    first = await under_way(pool, 0.05)
     numbers = [2, 0, 3, 0, 5]
     results = await asyncio.gather(*(quotients(pool, number) for number in numbers), return_exceptions=True)
     assert [r for r in results if not isinstance(r, BaseException)] == [right(n) for n in numbers if n]
@@ -168,7 +190,7 @@ async def test_a_fault_is_its_callers_alone(pool: Pool) -> None:
 
 
 async def test_what_the_driver_cannot_send_is_its_callers_fault_alone(pool: Pool) -> None:
-    first = await under_way(pool, 0.01)
+    first = await under_way(pool, 0.05)
     no_number: Any = "many"
     callers = [quotients(pool, 2), quotients(pool, no_number), quotients(pool, 3)]
     results = await asyncio.gather(*callers, return_exceptions=True)
@@ -178,12 +200,13 @@ async def test_what_the_driver_cannot_send_is_its_callers_fault_alone(pool: Pool
 
 
 async def test_who_leaves_takes_nobody_along(pool: Pool) -> None:
-    first = await under_way(pool, 0.01)
+    first = await under_way(pool, 0.05)
     callers = [asyncio.create_task(quotients(pool, number, 0.05)) for number in (1, 2, 3, 4)]
     await asyncio.sleep(0)
     callers[0].cancel()  # still in the queue
     await first
-    await until(lambda: pool.in_use() == 1 and pool.waiting() == 0)
+    while pool.waiting():
+        await asyncio.sleep(0)
     callers[2].cancel()  # its statement is under way
     results = await asyncio.gather(*callers, return_exceptions=True)
     assert [type(results[0]), type(results[2])] == [asyncio.CancelledError] * 2
@@ -201,10 +224,11 @@ async def test_when_all_have_left_the_next_are_served(pool: Pool) -> None:
 
 
 async def test_a_connection_that_is_lost_costs_a_retry(pool: Pool, database: Database) -> None:
-    first = await under_way(pool, 0.01)
+    first = await under_way(pool, 0.05)
     callers = [asyncio.create_task(quotients(pool, number, LONG)) for number in (1, 2, 3)]
     await first
-    await until(lambda: pool.in_use() == 1 and pool.waiting() == 0)
+    while pool.waiting():
+        await asyncio.sleep(0)
     await asyncio.to_thread(
         database.query,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"
