@@ -44,6 +44,7 @@ from service.settings import Settings
 from service.tasks.changes import SyncTokens
 from service.tasks.cursors import Cursors
 from service.tasks.label_routes import labels
+from service.tasks.page_cache import PageCache
 from service.tasks.routes import tasks
 from service.tasks.services import TaskServices
 from service.tasks.signing import Signer
@@ -167,6 +168,7 @@ def _tasks(settings: Settings, pool: Pool, metrics: Metrics) -> TaskServices:
     sync_tokens = SyncTokens(signer, retention_seconds=retention_seconds)
     return TaskServices(
         pool=pool,
+        pages=PageCache(),
         cursors=Cursors(signer),
         sync_tokens=sync_tokens,
         streaming=Streaming(

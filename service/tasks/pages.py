@@ -40,14 +40,15 @@ def bounded(rows: str, *, order: str, limit: int, document: str = document_of(),
     )
 
 
-def joined(rows: str) -> str:
+def joined(rows: str, *, unless: str = "false") -> str:
     """The statement for such documents as one row: they with a comma between them, and the length of each.
 
-    As rows they would cost PostgreSQL and this process a message each. Both are NULL where there are none.
+    As rows they would cost PostgreSQL and this process a message each. Both are NULL where there are none, or where a
+    condition holds that does not depend on the tasks: then none is read.
     """
     return (
         "SELECT string_agg(document, ','::bytea) AS documents, array_agg(octet_length(document)) AS lengths"  # noqa: S608  fixed texts
-        f" FROM ({rows}) AS page"
+        f" FROM ({rows}) AS page WHERE ({unless}) IS NOT TRUE"
     )
 
 

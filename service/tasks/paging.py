@@ -42,7 +42,11 @@ from service.tasks.search import search
 
 SEARCH_MAX = 200
 
-_COLUMNS = "documents, lengths, date_part('epoch', tasks_clock), tasks_count"
+# $1 user, $2 how many, $3 the clock at which the page is known
+_FIRST_FILTER = 4
+
+_CLOCK = "date_part('epoch', users.tasks_clock)"
+_COLUMNS = f"documents, lengths, {_CLOCK}, tasks_count"
 
 
 class ListParameters(BaseModel):
@@ -89,17 +93,20 @@ class TaskQuery:
 
     @cached_property
     def statement(self) -> Statement:
-        """One row: documents in order, the page's and at least one more when there is a next page."""
+        """One row: documents in order, the page's and at least one more when there is a next page; and the clock.
+
+        No documents where the clock is the one that is given: then the page is known.
+        """
         if self.unfiltered and self._after is None and self.limit <= RENDERS_MAX:
             return _first_page(self.parameters.sort, self.limit > SENDS_MAX)
-        first = len(self._values) + 3
+        first = len(self._values) + _FIRST_FILTER
         after = None
         if self._after is not None:
             after = (f"${first}", f"${first + 1}", self._after[0] is not None)
         down = self.parameters.sort.startswith("-")
         rows = self._order.rows(("user_id = $1", *self._clauses), down=down, limit="$2", after=after)
         page = bounded(rows, order=self._order.of_rows(down=down), limit=self.limit)
-        return Statement("task_list", of_account(_COLUMNS, joined(page)), reads=True)
+        return Statement("task_list", of_account(_COLUMNS, joined(page, unless=_is_known("$3"))), reads=True)
 
     @property
     def filters(self) -> str:
@@ -114,7 +121,12 @@ class TaskQuery:
     def digest(self) -> str:
         """What a page's entity tag has beside the clock: another query, or another form of tasks, is another page."""
         asked = f"{document()}\n{self.parameters!r}".encode("utf-8", "surrogatepass")
-        return blake2b(asked, digest_size=6).hexdigest()
+        return blake2b(asked, digest_size=16).hexdigest()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is for the first page of its list."""
+        return self._after is None
 
     def behind(self, cursors: Cursors, user_id: UUID) -> "TaskQuery":
         """The query, starting behind its cursor if it has one. Raises Invalid."""
@@ -130,14 +142,15 @@ class TaskQuery:
         cursor = cursors.write(user_id, self.filters, [self._order.key(task), task["id"]])
         return [*((name, value) for name, value in self._asked if name != "cursor"), ("cursor", cursor)]
 
-    def arguments(self, user_id: UUID) -> tuple[UUID, *tuple[object, ...]]:
-        return user_id, self.limit + 1, *self._values, *(self._after or ())
+    def arguments(self, user_id: UUID, known_clock: float | None = None) -> tuple[UUID, *tuple[object, ...]]:
+        """`known_clock` is the user's clock at which the page is known, in seconds since the epoch."""
+        return user_id, self.limit + 1, known_clock, *self._values, *(self._after or ())
 
     def counting(self, user_id: UUID) -> tuple[Statement, list[object]]:
-        # $2 stays the limit's place, so that the filters keep their numbers.
-        where = " AND ".join(("user_id = $1", "$2::int IS NULL", *self._clauses))
+        # $2 and $3 stay what they are in a page's statement, so that the filters keep their numbers.
+        where = " AND ".join(("user_id = $1", "$2::int IS NULL", "$3::float8 IS NULL", *self._clauses))
         sql = f"SELECT count(*) FROM tasks WHERE {where}"  # noqa: S608  fixed texts
-        return Statement("task_count", sql, reads=True), [user_id, None, *self._values]
+        return Statement("task_count", sql, reads=True), [user_id, None, None, *self._values]
 
 
 @lru_cache
@@ -148,12 +161,16 @@ def _first_page(sort: Sort, measured: bool) -> Statement:  # noqa: FBT001  lru_c
     """
     order, down = ORDERS[sort.removeprefix("-")], sort.startswith("-")
 
-    def write(*, user_id: str, count: str) -> str:
+    def write(*, user_id: str, count: str, known_clock: str) -> str:
         rows = order.rows((f"user_id = {user_id}",), down=down, limit=count)
         page = bounded(rows, order=order.of_rows(down=down), limit=RENDERS_MAX if measured else SENDS_MAX)
-        return of_account(_COLUMNS, joined(page), user_id=user_id)
+        return of_account(_COLUMNS, joined(page, unless=_is_known(known_clock)), user_id=user_id)
 
-    return shared_read("task_list", write, user_id="uuid", count="int")
+    return shared_read("task_list", write, user_id="uuid", count="int", known_clock="float8")
+
+
+def _is_known(clock: str) -> str:
+    return f"{_CLOCK} = {clock}"
 
 
 def _filters(p: ListParameters) -> tuple[tuple[str, ...], tuple[object, ...]]:
@@ -171,7 +188,7 @@ def _filters(p: ListParameters) -> tuple[tuple[str, ...], tuple[object, ...]]:
     ]
     given = [(clause, value) for clause, value in found if value is not None]
     return (
-        tuple(clause.format(f"${number}") for number, (clause, _) in enumerate(given, start=3)),
+        tuple(clause.format(f"${number}") for number, (clause, _) in enumerate(given, start=_FIRST_FILTER)),
         tuple(value for _, value in given),
     )
 

@@ -18,6 +18,9 @@ from service.tasks.schemas import NewTask, TaskPatch, TaskReplacement, parse_tas
 from service.tasks.services import announce, once, services_of, task_store, trash_store
 from service.tasks.store import Task
 
+TAG_DIGITS = 12
+"""Of a query's digest, in an entity tag."""
+
 tasks = Blueprint("tasks", url_prefix="/api/<user_id:str>/tasks")
 tasks.on_request(owner_of_path)
 tasks.on_response(announce)
@@ -138,7 +141,7 @@ def _path(request: Request, task: Task) -> str:
 
 def _tag(request: Request, query: TaskQuery, clock: int) -> str:
     """Of a page: nothing but the clock, the query and what it is asked for beside it decides what stands there."""
-    return f'"{clock:x}-{query.digest}{"n" if _wants_count(request) else ""}"'
+    return f'"{clock:x}-{query.digest[:TAG_DIGITS]}{"n" if _wants_count(request) else ""}"'
 
 
 def _wants_count(request: Request) -> bool:

@@ -12,6 +12,7 @@ from service.http.requests import Request
 from service.rest.idempotency import idempotent
 from service.tasks.changes import SyncTokens
 from service.tasks.cursors import Cursors
+from service.tasks.page_cache import PageCache
 from service.tasks.store import TaskStore
 from service.tasks.streaming import Streaming
 from service.tasks.trash import TrashStore
@@ -22,6 +23,7 @@ WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 @dataclass(frozen=True, slots=True)
 class TaskServices:
     pool: Pool
+    pages: PageCache
     cursors: Cursors
     sync_tokens: SyncTokens
     streaming: Streaming
@@ -35,7 +37,9 @@ def services_of(request: Request) -> TaskServices:
 
 def task_store(request: Request, executor: Executor | None = None) -> TaskStore:
     services = services_of(request)
-    return TaskStore(executor or services.pool, principal_of(request).user_id, tasks_max=services.tasks_max)
+    return TaskStore(
+        executor or services.pool, principal_of(request).user_id, services.pages, tasks_max=services.tasks_max
+    )
 
 
 def trash_store(request: Request, executor: Executor | None = None) -> TrashStore:

@@ -14,6 +14,7 @@ from service.rest.conditional import ANY_STATE, Preconditions, task_tag
 from service.tasks.account import fetch_of_account
 from service.tasks.clock import ADVANCE_FOR_NEW, LOCK, advance, in_states
 from service.tasks.fields import COLUMNS, SETTABLE, document
+from service.tasks.page_cache import KnownPage, PageCache
 from service.tasks.pages import page_of
 from service.tasks.paging import TaskQuery
 
@@ -107,12 +108,13 @@ LOCK_USER = Statement("task_lock_user", "SELECT FROM users WHERE id = $1 AND end
 class TaskStore:
     """The tasks of one user. There is no way to ask it for anybody else's."""
 
-    __slots__ = ("_db", "_tasks_max", "_user_id")
+    __slots__ = ("_db", "_pages", "_tasks_max", "_user_id")
 
-    def __init__(self, db: Executor, user_id: UUID, *, tasks_max: int) -> None:
+    def __init__(self, db: Executor, user_id: UUID, pages: PageCache, *, tasks_max: int) -> None:
         """`tasks_max` is how many tasks the user may have."""
         self._db = db
         self._user_id = user_id
+        self._pages = pages
         self._tasks_max = tasks_max
 
     async def create(self, values: Mapping[str, object]) -> Task:
@@ -138,8 +140,15 @@ class TaskStore:
 
     async def page(self, query: TaskQuery) -> Page:
         """Raises Unauthorized when the account is gone."""
-        [row] = await fetch_of_account(self._db, query.statement, *query.arguments(self._user_id))
-        return Page(*page_of(row[0], row[1], query.limit), microseconds(row[2]), row[3])
+        known = self._pages.get(self._user_id, query.digest) if query.is_first else None
+        arguments = query.arguments(self._user_id, None if known is None else known.clock)
+        [row] = await fetch_of_account(self._db, query.statement, *arguments)
+        clock, total = row[2], row[3]
+        if known is None or known.clock != clock:
+            known = KnownPage(clock, *page_of(row[0], row[1], query.limit))
+            if query.is_first:
+                self._pages.keep(self._user_id, query.digest, known)
+        return Page(known.body, known.last, microseconds(clock), total)
 
     async def count(self, query: TaskQuery) -> int:
         """How many tasks match the query's filters, on all pages together."""

@@ -1,7 +1,7 @@
 """Reads that share a statement: each caller gets what it would have got alone, whatever befalls the others."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from time import monotonic
 from typing import Any
 
@@ -66,11 +66,16 @@ def right(number: int) -> list[tuple[int, int]]:
     return [(60 // number, 1), (60 // number, 2)]
 
 
+async def turns_until(condition: Callable[[], bool]) -> None:
+    """Within the turn of the loop in which it comes true: `until` looks too seldom."""
+    while not condition():  # noqa: ASYNC110  there is no event to wait for
+        await asyncio.sleep(0)
+
+
 async def under_way(pool: Pool, seconds: float) -> asyncio.Task[list[tuple[int, int]]]:
     """A read that has reached PostgreSQL, so that those that come now wait for the next statement."""
     task = asyncio.create_task(quotients(pool, 1, seconds))
-    while not pool.in_use():
-        await asyncio.sleep(0)
+    await turns_until(lambda: pool.in_use() > 0)
     return task
 
 
@@ -118,7 +123,7 @@ async def test_what_is_large_goes_alone_for_a_while(pool: Pool, monkeypatch: pyt
         before = sizes._buckets[0].value
         rows = await asyncio.gather(*(pool.fetch(large, size) for _ in range(count)))
         assert [len(row[0]) for (row,) in rows] == [size] * count
-        return sizes._buckets[0].value - before
+        return float(sizes._buckets[0].value - before)
 
     assert await statements_for(10, HEAVY_BYTES) == 1, "the first of them, and all the others together"
     assert await statements_for(10, HEAVY_BYTES + 1) == 1
@@ -205,8 +210,7 @@ async def test_who_leaves_takes_nobody_along(pool: Pool) -> None:
     await asyncio.sleep(0)
     callers[0].cancel()  # still in the queue
     await first
-    while pool.waiting():
-        await asyncio.sleep(0)
+    await turns_until(lambda: pool.waiting() == 0)
     callers[2].cancel()  # its statement is under way
     results = await asyncio.gather(*callers, return_exceptions=True)
     assert [type(results[0]), type(results[2])] == [asyncio.CancelledError] * 2
@@ -227,8 +231,7 @@ async def test_a_connection_that_is_lost_costs_a_retry(pool: Pool, database: Dat
     first = await under_way(pool, 0.05)
     callers = [asyncio.create_task(quotients(pool, number, LONG)) for number in (1, 2, 3)]
     await first
-    while pool.waiting():
-        await asyncio.sleep(0)
+    await turns_until(lambda: pool.waiting() == 0)
     await asyncio.to_thread(
         database.query,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"

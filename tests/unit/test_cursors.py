@@ -36,7 +36,7 @@ def following(query: TaskQuery, key: bytes = KEY, user: UUID = ADA) -> dict[str,
 def test_a_cursor_leads_behind_the_last_task(sort: str) -> None:
     parameters = following(parse_list_query(f"sort={sort}&limit=3"))
     query = parse_list_query(urlencode(parameters)).behind(Cursors(Signer(KEY)), ADA)
-    assert query.arguments(ADA) == (ADA, 4, KEYS[sort.removeprefix("-")], UUID(int=7))
+    assert query.arguments(ADA) == (ADA, 4, None, KEYS[sort.removeprefix("-")], UUID(int=7))
 
 
 def test_the_link_repeats_what_was_asked_and_nothing_else() -> None:
