@@ -19,7 +19,7 @@ WORKERS ?= $$($(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
 # Chart, rendered manifests, dashboard and documents against what they are made from.
-CHECKS := tests/docs tests/packaging/test_chart_docs.py tests/packaging/test_kustomize.py tests/observability/test_dashboard.py
+CHECKS := tests/docs tests/packaging/test_chart_docs.py tests/packaging/test_kustomize.py tests/packaging/test_release.py tests/observability/test_dashboard.py
 
 .PHONY: help
 help: ## list the targets

@@ -14,7 +14,7 @@ SYSTEM_TOOLS := nginx:nginx pgbouncer:pgbouncer prometheus:prometheus chromium:c
 tools: go-tools tools-k6 trivy scanners system-tools ## helm, kustomize, scanners and what the drills need
 
 .PHONY: go-tools
-go-tools: $(addprefix $(TOOLS)/bin/,helm helm3 helm-docs kustomize crdcheck oasdiff actionlint)
+go-tools: $(addprefix $(TOOLS)/bin/,helm helm3 helm-docs kustomize crdcheck oasdiff actionlint crane)
 
 # Under its final name only when it is whole: $(call go_install,package@version,command).
 define go_install

@@ -23,6 +23,12 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]  # it is about somebody else's server
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
+    if SERVER not in os.environ:  # `make test-postgresql` names one of another version
+        _start_server(config)
+    Database.create(os.environ[SERVER], TEMPLATE).upgrade()
+
+
+def _start_server(config: pytest.Config) -> None:
     config.stash[_folder] = folder = tempfile.TemporaryDirectory(prefix="tasks-tests-")
     # Throw-away data: nothing needs to survive a power cut here; the tests of faults start servers of their own.
     server = EmbeddedPostgres(
@@ -32,7 +38,6 @@ def pytest_configure(config: pytest.Config) -> None:
     server.start()
     config.stash[_server] = server
     os.environ[SERVER] = server.url("postgres")
-    Database.create(server.url("postgres"), TEMPLATE).upgrade()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
