@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from service import __version__
 from service.database.session import role_settings, role_sql
 from service.settings import Settings
 from tests.packaging.chart import VALUES_FILES, Manifest, component_of, of_kind, pod_specs, render, the
@@ -176,7 +177,7 @@ def test_the_hook_needs_nothing_that_the_release_makes() -> None:
 
 def test_a_digest_wins_over_the_tag() -> None:
     assert "@sha256:" in _api(render("external.yaml"))["image"]
-    assert _api(render())["image"] == "tasks-service:0.1.0"
+    assert _api(render())["image"] == f"tasks-service:{__version__}"
 
 
 def test_changed_settings_and_secrets_replace_the_pods() -> None:
