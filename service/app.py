@@ -85,6 +85,7 @@ def create_app(settings: Settings) -> App:
         waiting=lambda: pool.waiting() + slots.waiting(),
         capacity=capacity.waiting_max,
         timeout_seconds=ADMISSION_PART * settings.db_pool_acquire_timeout_seconds,
+        connections_max=settings.connections_max,
     )
     metrics.watch_connections(queued=admission.queued, unsent=unsent.total)
     observer = Observer(metrics, slots, admission, tracer)

@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     jwt_issuer: str = "tasks-service"
     jwt_audience: str = "tasks-service"
     jwt_access_ttl_seconds: int = Field(900, ge=1, le=86_400)
+    connections_max: int = Field(10_000, ge=1, le=1_000_000)
     tasks_per_user_max: int = Field(100_000, ge=1, le=100_000_000)
     trash_retention_days: float = Field(30, gt=0, le=3650)
     streams_per_user_max: int = Field(10, ge=1, le=100_000)

@@ -60,12 +60,19 @@ class _Queued:
 
 
 class Admission:
-    """`capacity` is how many may wait for the pool once they are read, `timeout_seconds` how long to be read."""
+    """`capacity` is how many may wait for the pool once they are read, `timeout_seconds` how long to be read.
 
-    def __init__(self, *, waiting: Callable[[], int], capacity: int, timeout_seconds: float) -> None:
+    A connection beyond `connections_max` is refused: whoever is refused a request on a connection that stays may send
+    the next one at once, so that the connections decide how many refusals there can be.
+    """
+
+    def __init__(
+        self, *, waiting: Callable[[], int], capacity: int, timeout_seconds: float, connections_max: int
+    ) -> None:
         self._waiting = waiting
         self._capacity = capacity
         self.timeout_seconds = timeout_seconds
+        self.connections_max = connections_max
         self._size = 0
         self._queue: deque[_Queued] = deque()  # by age; also those that have been admitted since
         self._by_user: OrderedDict[str | None, deque[_Queued]] = OrderedDict()  # whose turn it is first

@@ -75,6 +75,10 @@ class Observer:
         self._metrics.phases(waited, seconds)
         log_request(_line(method, UNMATCHED, status, seconds, waited, request_id))
 
+    def connection_refused(self) -> None:
+        """There were too many already. No line of log: nobody knows who it was, and many may come."""
+        self._metrics.connections_refused.inc()
+
     def cut(self, reason: str) -> None:
         """A connection that was closed with an answer unsent, which its client did not take."""
         self._metrics.connections_cut(reason)

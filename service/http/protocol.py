@@ -84,6 +84,10 @@ class Protocol(HttpProtocol):
         self.request_handler = self._observer.observe
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's is wider
+        if len(self.connections) >= self._admission.connections_max:
+            self._observer.connection_refused()
+            transport.abort()  # a proxy tries another pod then, which it would not after an answer
+            return
         super().connection_made(transport)  # type: ignore[no-untyped-call]  # Sanic's
         connection = transport.get_extra_info("socket")
         for name, value in _SOCKET_OPTIONS.items():
@@ -91,6 +95,10 @@ class Protocol(HttpProtocol):
             if option is not None:
                 with suppress(OSError):  # the client has left already
                     connection.setsockopt(socket.IPPROTO_TCP, option, value)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.conn_info is not None:  # else it was refused, and Sanic has never heard of it
+            super().connection_lost(exc)  # type: ignore[no-untyped-call]  # Sanic's
 
     # Reading
 

@@ -120,6 +120,9 @@ class Metrics:
         self._cut = Counter(
             "http_connections_cut_total", "Connections closed with an answer unsent", ["reason"], registry=registry
         )
+        self.connections_refused = Counter(
+            "http_connections_refused_total", "Connections that were one too many", registry=registry
+        )
         for reason in ("not_reading", "unsent_limit", "overdue"):
             self._cut.labels(reason)
         self._request_seconds = Histogram(

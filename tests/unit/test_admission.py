@@ -32,7 +32,7 @@ def fate() -> list[str]:
 
 
 def admission(waiting: Callable[[], int], capacity: int = 4) -> Admission:
-    return Admission(waiting=waiting, capacity=capacity, timeout_seconds=TIMEOUT)
+    return Admission(waiting=waiting, capacity=capacity, timeout_seconds=TIMEOUT, connections_max=100)
 
 
 async def settled() -> None:

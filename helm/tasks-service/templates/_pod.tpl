@@ -9,6 +9,7 @@ CONCURRENT_REQUESTS_PER_USER: {{ . | int | quote }}
 {{- with .Values.server.corsOrigins }}
 CORS_ORIGINS: {{ join "," . | quote }}
 {{- end }}
+CONNECTIONS_MAX: {{ .Values.limits.connections | int64 | quote }}
 DB_CONNECT_TIMEOUT_SECONDS: {{ .Values.database.connectTimeoutSeconds | quote }}
 DB_CONNECTION_MAX_AGE_SECONDS: {{ .Values.database.pool.maxAgeSeconds | int64 | quote }}
 DB_CONNECTION_MAX_IDLE_SECONDS: {{ .Values.database.pool.maxIdleSeconds | int64 | quote }}
