@@ -66,8 +66,8 @@ PARTS = (
     Part(
         PROTOCOL,
         "HTTP_CLASS app loop transport recv_buffer request_handler request_timeout response_timeout keep_alive_timeout"
-        " connections connection_made data_received check_timeouts pause_writing resume_writing _setup _http _task"
-        " _time _data_received _can_write _callback_check_timeouts",
+        " connections connection_made connection_lost conn_info data_received check_timeouts pause_writing resume_writing"
+        " _setup _http _task _time _data_received _can_write _callback_check_timeouts",
         "http/protocol.py",
     ),
     Part("sanic.app.Sanic.create_server", "return_asyncio_server", "lifecycle.py"),
@@ -113,6 +113,7 @@ REWRITTEN = {
     (PROTOCOL, "connection_task"): ("http/protocol.py", "7fdb0b73f600"),
     (PROTOCOL, "check_timeouts"): ("http/protocol.py", "e60a4b6f8102"),
     (PROTOCOL, "connection_made"): ("http/protocol.py", "17319612fd4c"),
+    (PROTOCOL, "connection_lost"): ("http/protocol.py", "09bed8709802"),
     (PROTOCOL, "data_received"): ("http/protocol.py", "7d287cf5c938"),
     (CLIENT, "create_connection"): ("database/orm.py", "c17c476c4cd3"),
     (CLIENT, "_close"): ("database/orm.py", "6b2ffb92cf5b"),
