@@ -66,8 +66,8 @@ PARTS = (
     Part(
         PROTOCOL,
         "HTTP_CLASS app loop transport recv_buffer request_handler request_timeout response_timeout keep_alive_timeout"
-        " connections connection_made connection_lost conn_info data_received check_timeouts pause_writing resume_writing"
-        " _setup _http _task _time _data_received _can_write _callback_check_timeouts",
+        " connections connection_made connection_lost conn_info data_received check_timeouts"
+        " pause_writing resume_writing _setup _http _task _time _data_received _can_write _callback_check_timeouts",
         "http/protocol.py",
     ),
     Part("sanic.app.Sanic.create_server", "return_asyncio_server", "lifecycle.py"),
