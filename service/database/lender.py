@@ -26,13 +26,6 @@ CHECK_TIMEOUT_SECONDS = 0.5
 REPAIR_TIMEOUT_SECONDS = 1.0
 CLOSE_TIMEOUT_SECONDS = 1.0
 
-BUSY_PREFERRED = 10
-"""So many connections in use keep a server busy that answers in a millisecond: each one more costs it more in switches
-between processes and in waits for each other's locks than it brings."""
-
-OVERDUE_SECONDS = 0.02
-"""Whoever has waited for so long gets a connection beside them: they are slow, or held up."""
-
 EXPIRE_INTERVAL_SECONDS = 1.0
 """While a failover takes its time, new connections may be read-only too: this bounds how often all are replaced."""
 
@@ -48,7 +41,6 @@ class Lender:
         self._idle: deque[Connection] = deque()  # the one used last is at the right, and lent first
         self._waiters = Waiters()
         self._opening = self._checking = self._closing = 0
-        self._timer_is_set = False
         self._backoff = Backoff()
         self._suspect_before = 0.0  # a connection last used earlier may have died with another that did
         self._generation = 0
@@ -151,10 +143,6 @@ class Lender:
     # Lending
 
     def _take(self) -> Connection | None:
-        """A connection that can be lent at once, while not too many are in use."""
-        return None if self.in_use() >= BUSY_PREFERRED else self._take_idle()
-
-    def _take_idle(self) -> Connection | None:
         """The idle connection that was used last, if it can be lent as it is."""
         while self._idle:
             connection = self._idle[-1]
@@ -170,14 +158,14 @@ class Lender:
     async def _wait(self) -> Connection:
         if self._closed:
             raise DatabaseUnavailable
-        if self._idle and self.in_use() < BUSY_PREFERRED:
-            self._check_idle()
+        if self._idle:
+            self._checking += 1
+            self._background.spawn("pool_check", self._check, self._idle.pop())
         elif self._backoff.failures and not self._all:
             self._grow(at_least=1)
             raise DatabaseUnavailable
         waiter = self._waiters.join(self.options.acquire_timeout - waited())
         self._grow()
-        self._set_timer()
         try:
             return await waiter
         except BaseException as error:
@@ -187,31 +175,6 @@ class Lender:
                 self.give_back(waiter.result())  # it was served before its cancellation was delivered
             raise
 
-    def _set_timer(self) -> None:
-        if not self._timer_is_set and len(self._all) + self._opening >= BUSY_PREFERRED:
-            self._timer_is_set = True
-            asyncio.get_running_loop().call_later(OVERDUE_SECONDS, self._relieve)
-
-    def _relieve(self) -> None:
-        """Lend more connections than are preferred to those who have waited for long."""
-        self._timer_is_set = False
-        overdue = self._waiters.older_than(OVERDUE_SECONDS)
-        while overdue and self._idle:
-            overdue -= 1
-            connection = self._take_idle()
-            if connection is not None:
-                self._give(connection)
-            elif self._idle:
-                self._check_idle()
-        if overdue:
-            self._grow(maximum=len(self._all) + self._opening + overdue)
-        if self._waiters:
-            self._set_timer()
-
-    def _check_idle(self) -> None:
-        self._checking += 1
-        self._background.spawn("pool_check", self._check, self._idle.pop())
-
     def _give(self, connection: Connection) -> None:
         """To whoever has waited longest, or onto the idle stack."""
         connection.used_at = monotonic()
@@ -220,13 +183,12 @@ class Lender:
 
     # Opening, checking, repairing, closing: what needs the network happens in tasks that no request can cancel
 
-    def _grow(self, at_least: int = 0, maximum: int = BUSY_PREFERRED) -> None:
-        """Open what the waiters need and what is missing to the minimum; not more than `maximum`, or the minimum."""
-        maximum = min(self.options.maximum, max(maximum, self.options.minimum))
-        if len(self._all) >= maximum or self._closed or monotonic() < self._backoff.until:
+    def _grow(self, at_least: int = 0) -> None:
+        """Open what the waiters need and what is missing to the minimum, within the maximum."""
+        if len(self._all) == self.options.maximum or self._closed or monotonic() < self._backoff.until:
             return
         missing = max(len(self._waiters) - self._checking, self.options.minimum - len(self._all), at_least)
-        free = maximum - len(self._all) - self._closing
+        free = self.options.maximum - len(self._all) - self._closing
         if self._backoff.failures:
             free = min(free, 1)
         for _ in range(min(missing, free) - self._opening):

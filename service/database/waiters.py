@@ -2,9 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from itertools import takewhile
 from math import inf
-from typing import NamedTuple
 
 from service.database.connection import Connection
 from service.problems import DatabaseUnavailable, PoolExhausted
@@ -13,14 +11,9 @@ TIMER_SLACK_SECONDS = 0.01
 """How much later than its deadline a wait may end: deadlines that are closer together share one run of the timer."""
 
 
-class _Times(NamedTuple):
-    joined_at: float
-    deadline: float
-
-
 class Waiters:
     def __init__(self) -> None:
-        self._queue: OrderedDict[asyncio.Future[Connection], _Times] = OrderedDict()
+        self._queue: OrderedDict[asyncio.Future[Connection], float] = OrderedDict()  # with their deadlines
         self._timer_at = inf
 
     def __len__(self) -> int:
@@ -30,15 +23,9 @@ class Waiters:
         """The future gets a connection, or PoolExhausted or DatabaseUnavailable. `leave` when it is awaited no more."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Connection] = loop.create_future()
-        now = loop.time()
-        self._queue[waiter] = _Times(now, now + timeout_seconds)
-        self._set_timer(now + timeout_seconds)
+        deadline = self._queue[waiter] = loop.time() + timeout_seconds
+        self._set_timer(deadline)
         return waiter
-
-    def older_than(self, seconds: float) -> int:
-        """How many have waited for longer."""
-        since = asyncio.get_running_loop().time() - seconds
-        return sum(1 for _ in takewhile(lambda times: times.joined_at <= since, self._queue.values()))
 
     def leave(self, waiter: asyncio.Future[Connection]) -> None:
         self._queue.pop(waiter, None)
@@ -67,10 +54,10 @@ class Waiters:
     def _time_out(self) -> None:
         """End the waits whose deadline has passed. They need not be the first: some waited elsewhere before."""
         now = asyncio.get_running_loop().time()
-        for waiter in [waiter for waiter, times in self._queue.items() if times.deadline <= now]:
+        for waiter in [waiter for waiter, deadline in self._queue.items() if deadline <= now]:
             del self._queue[waiter]
             if not waiter.done():
                 waiter.set_exception(PoolExhausted())
         self._timer_at = inf
         if self._queue:
-            self._set_timer(min(times.deadline for times in self._queue.values()))
+            self._set_timer(min(self._queue.values()))

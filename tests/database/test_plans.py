@@ -46,7 +46,7 @@ FILTERS: dict[str, dict[str, Any]] = {
         "due_from": (NOW + timedelta(seconds=TASKS * 0.4)).isoformat(),
         "due_to": (NOW + timedelta(seconds=TASKS * 0.41)).isoformat(),
     },
-    "priority": {"priority": ("high", "urgent")},
+    "priority": {"priority": "high,urgent"},
     "label (one in a thousand)": {"label": ("rare",)},
     "q, often": {"q": "task"},
     "q, never": {"q": "nowhere"},
