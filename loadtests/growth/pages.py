@@ -45,6 +45,8 @@ MIDDLES = {
     "by due, middle of those that are not": ("due", 0.75),
     "by priority, middle page": ("-priority", 0.5),
 }
+KNOWN = "first page, which is known"
+UNCHANGED = "unchanged list (304)"
 EMPTY_FOR_SOME = frozenset(
     {
         "due in a fortnight, by due",
@@ -52,7 +54,7 @@ EMPTY_FOR_SOME = frozenset(
         "urgent (1 in 1,000)",
         "label (1 in 1,000)",
         "label of nobody",
-        "unchanged list (304)",
+        UNCHANGED,
         "changes: nothing new",
         "trash, emptied",
     }
@@ -117,13 +119,19 @@ def pages_of(client: Client, user: User) -> Iterator[tuple[str, Page]]:
         query = parse_list_query(f"limit={LIMIT}&{parameters}".rstrip("&"))
         path = f"{user.path}/tasks?limit={LIMIT}&{parameters}".rstrip("&")
         yield name, Page(path, query.statement.sql, query.arguments(user.id))
+    yield KNOWN, _known(user)
     for name, (sort, part) in MIDDLES.items():
         yield name, _late(client, user, sort, int(user.tasks * part))
-    yield "unchanged list (304)", _unchanged(client, user)
+    yield UNCHANGED, unchanged(client, user)
     yield "labels", Page(f"{user.path}/labels", labels.READ.sql, (user.id, ""))
     yield from _changes(client, user)
     yield "trash", _trash(user)
     yield "trash, middle page", _trash_middle(client, user)
+
+
+def _known(user: User) -> Page:
+    """The first page once more, while the clock stands where it stood."""
+    return Page(f"{user.path}/tasks?limit={LIMIT}", store.CLOCK.sql, (user.id,))
 
 
 def _trash(user: User) -> Page:
@@ -134,7 +142,7 @@ def emptied(user: User) -> dict[str, Page]:
     return {"trash, emptied": _trash(user)}
 
 
-def _unchanged(client: Client, user: User) -> Page:
+def unchanged(client: Client, user: User) -> Page:
     path = f"{user.path}/tasks?limit={LIMIT}"
     headers, _ = client.read(user, path)
     return Page(path, store.CLOCK.sql, (user.id,), {"If-None-Match": headers["ETag"]}, NOT_MODIFIED)

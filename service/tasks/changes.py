@@ -67,12 +67,16 @@ _DELETION = (
 )
 
 # $1 user, $2 and $3 the position, $4 where a first sync began, NULL when that is now, $5 how many
+_UNHEARD = "coalesce($4, users.tasks_clock)"
+# One place in the index, behind both: as two conditions, a first sync would walk over all that was deleted before it.
+_LAST_ID = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"
+_DELETED_BEHIND = f"(GREATEST($2, {_UNHEARD}), CASE WHEN {_UNHEARD} >= $2 THEN {_LAST_ID} ELSE $3 END)"
 _ROWS = (
     f"(SELECT {_COLUMNS}, updated_at AS key, true AS live FROM tasks"  # noqa: S608  fixed text
     " WHERE user_id = $1 AND (updated_at, id) > ($2, $3) ORDER BY updated_at, id LIMIT $5)"
     " UNION ALL"
     f" (SELECT {_COLUMNS}, deleted_at, false FROM deleted_tasks"
-    " WHERE user_id = $1 AND (deleted_at, id) > ($2, $3) AND deleted_at > coalesce($4, users.tasks_clock)"
+    f" WHERE user_id = $1 AND (deleted_at, id) > {_DELETED_BEHIND}"
     " ORDER BY deleted_at, id LIMIT $5)"
     " ORDER BY key, id LIMIT $5"
 )
