@@ -219,15 +219,18 @@ async def test_a_list_that_has_not_changed_costs_one_row(big_user: tuple[Databas
     assert _blocks(plan) <= USER_BLOCKS
 
 
-async def test_a_first_sync_walks_over_no_deletion(database: Database, user: User) -> None:
+async def test_a_first_sync_walks_over_no_deletion(database: Database, user: User, other_user: User) -> None:
     """What was deleted before it is none of its business, however much that is."""
     deletions = (
         "INSERT INTO deleted_tasks (id, user_id, deleted_at)"
-        " SELECT gen_random_uuid(), $1, now() - n * interval '1 second' FROM generate_series(1, 20000) n"
+        " SELECT gen_random_uuid(), $1, now() + $2 * n * interval '1 second' FROM generate_series(1, 20000) n"
     )
     beginning, later = datetime(1970, 1, 1, tzinfo=UTC), datetime.now(UTC) + timedelta(seconds=1)
     async with connected(database.url) as connection:
-        await connection.execute(deletions, user.id)
+        for name, value in PLANNER:
+            await connection.execute(f"SET {name} = {value}")
+        await connection.execute(deletions, user.id, -1)
+        await connection.execute(deletions, other_user.id, 1)
         await connection.execute("UPDATE users SET tasks_clock = now() WHERE id = $1", user.id)
         await connection.execute("ANALYZE deleted_tasks")
         for first_sync in (None, later):
