@@ -1,4 +1,4 @@
-"""As much of a Kubernetes API as Helm's `lookup` asks for: discovery, and Secrets to read."""
+"""As much of a Kubernetes API as Helm's `lookup` asks for: discovery, Secrets and a Deployment to read."""
 
 import json
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from threading import Thread
 from typing import Any
 
 SECRETS = "/api/v1/namespaces/default/secrets/"
+DEPLOYMENT = "/apis/apps/v1/namespaces/default/deployments/tasks-service"
 # Without these, Helm refuses to touch an object that is there already.
 OWNED = {
     "labels": {"app.kubernetes.io/managed-by": "Helm"},
@@ -17,6 +18,8 @@ OWNED = {
 KINDS = {
     "v1": ["ConfigMap", "Pod", "Secret", "Service", "ServiceAccount"],
     "apps/v1": ["Deployment", "StatefulSet"],
+    "autoscaling/v2": ["HorizontalPodAutoscaler"],
+    "batch/v1": ["Job"],
     "policy/v1": ["PodDisruptionBudget"],
     "networking.k8s.io/v1": ["NetworkPolicy"],
 }
@@ -37,7 +40,7 @@ def _resources(version: str) -> dict[str, Any]:
 
 
 def _groups() -> dict[str, Any]:
-    versions = [{"groupVersion": name, "version": "v1"} for name in KINDS if "/" in name]
+    versions = [{"groupVersion": name, "version": name.rpartition("/")[2]} for name in KINDS if "/" in name]
     groups = [{"name": v["groupVersion"].partition("/")[0], "versions": [v], "preferredVersion": v} for v in versions]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
@@ -51,8 +54,10 @@ DISCOVERY: dict[str, Any] = {
 
 
 @contextmanager
-def cluster(folder: Path, secrets: dict[str, dict[str, str]]) -> Iterator[dict[str, str]]:
-    """The environment that points Helm at a cluster with these Secrets (name → key → base64)."""
+def cluster(
+    folder: Path, secrets: dict[str, dict[str, str]], deployment: dict[str, Any] | None = None
+) -> Iterator[dict[str, str]]:
+    """The environment that points Helm at a cluster with these Secrets (name → key → base64) and this Deployment."""
 
     class Api(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -71,6 +76,10 @@ def cluster(folder: Path, secrets: dict[str, dict[str, str]]) -> Iterator[dict[s
             if path.startswith(SECRETS) and name in secrets:
                 metadata = {"name": name, "namespace": "default", **OWNED}
                 return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": secrets[name]}
+            if path == DEPLOYMENT and deployment is not None:
+                head = {"apiVersion": "apps/v1", "kind": "Deployment"}
+                metadata = {"name": "tasks-service", "namespace": "default", **OWNED, **deployment.get("metadata", {})}
+                return {**head, **deployment, "metadata": metadata}
             return DISCOVERY.get(path)
 
         def log_message(self, *_: object) -> None:

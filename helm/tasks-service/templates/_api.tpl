@@ -36,11 +36,11 @@
       path: /readyz
       port: admin
     {{- toYaml .Values.probes.readiness | nindent 4 }}
-  {{- if .Values.preStopSleepSeconds }}
+  {{- with include "tasks-service.preStopSleep" . | int }}
   lifecycle:
     preStop:
       sleep:
-        seconds: {{ .Values.preStopSleepSeconds }}
+        seconds: {{ . }}
   {{- end }}
   securityContext:
     {{- toYaml .Values.securityContext | nindent 4 }}

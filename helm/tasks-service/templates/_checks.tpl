@@ -40,6 +40,29 @@ serviceMonitor: metrics.serviceMonitor
 {{- end -}}
 {{- end -}}
 
+{{/*
+A downgrade takes away what pods of its own image work on, and each of them that starts would migrate up again. Whoever
+only renders the Job (helm template) has no pods in the release; those in the cluster can be seen with --dry-run=server.
+*/}}
+{{- define "tasks-service.checkDowngrade" -}}
+{{- if and .Values.migrations.job.enabled (eq .Values.migrations.job.action "downgrade") -}}
+{{- $image := include "tasks-service.image" (dict "image" .Values.image "tag" .Chart.AppVersion) -}}
+{{- $name := include "tasks-service.fullname" . -}}
+{{- $pods := 0 -}}
+{{- with lookup "apps/v1" "Deployment" .Release.Namespace $name -}}
+{{- range .spec.template.spec.containers -}}
+{{- if and (eq .name "tasks-service") (eq .image $image) -}}
+{{- $pods = 1 -}}
+{{- end -}}
+{{- end -}}
+{{- $pods = mul $pods (dig "status" "replicas" 0 .) -}}
+{{- end -}}
+{{- if or (gt (int $pods) 0) (and .Release.IsUpgrade (or .Values.autoscaling.enabled (gt (int .Values.replicaCount) 0))) -}}
+{{- fail (printf "\n\na downgrade beside pods of the same image (%s) takes their tables away.\nRoll back first, so that pods of the release before run (helm rollback), or take the pods down (replicaCount=0, autoscaling.enabled=false); then render the Job alone, see docs/operations.md\n" $image) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "tasks-service.checkValues" -}}
 {{- $v := .Values -}}
 {{- if and $v.autoscaling.enabled (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
@@ -57,7 +80,7 @@ serviceMonitor: metrics.serviceMonitor
 {{- fail "\n\nlimits.concurrentRequestsPerUser is above database.pool.max: one user's requests would fill the pool\n" -}}
 {{- end -}}
 {{- $end := max 12 (add (ceil $v.database.statementTimeoutSeconds | int) 10) -}}
-{{- $grace := add $v.preStopSleepSeconds (ceil $v.server.drainSeconds | int) $end -}}
+{{- $grace := add (.Values.preStopSleepSeconds | int) (ceil $v.server.drainSeconds | int) $end -}}
 {{- if lt (int $v.terminationGracePeriodSeconds) (int $grace) -}}
 {{- fail (printf "\n\nterminationGracePeriodSeconds must be at least preStopSleepSeconds + server.drainSeconds + %d = %d, else pods are killed with requests in flight\n" $end $grace) -}}
 {{- end -}}
