@@ -19,7 +19,7 @@ def test_every_pod_meets_the_restricted_standard(values_file: str) -> None:
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert pod["automountServiceAccountToken"] is False, name
         assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys(), name
-        for container in _own_containers(pod):
+        for container in _containers(pod):
             context = container["securityContext"]
             assert context["allowPrivilegeEscalation"] is False, name
             assert context["readOnlyRootFilesystem"] is True, name
@@ -107,11 +107,6 @@ def test_services_select_exactly_the_pods_they_are_for(values_file: str) -> None
     for service in of_kind(manifests, "Service"):
         selector = service["spec"]["selector"].items()
         assert len([pod for pod in labels if selector <= pod.items()]) == 1, service["metadata"]["name"]
-
-
-def test_the_autoscaler_owns_the_number_of_pods() -> None:
-    assert the(render(), "Deployment")["spec"]["replicas"] == 2
-    assert "replicas" not in the(render("pgbouncer.yaml"), "Deployment")["spec"]
 
 
 def test_a_single_pod_has_no_disruption_budget() -> None:
@@ -226,6 +221,15 @@ def test_behind_a_pooler_the_role_carries_what_sessions_are_set_to() -> None:
     assert "postInitSQL" not in direct
 
 
+def test_the_acceptance_test_leaves_nothing_behind() -> None:
+    hooks = [m for m in render() if m["metadata"].get("annotations", {}).get("helm.sh/hook") == "test"]
+
+    assert [hook["kind"] for hook in hooks] == ["ConfigMap", "Pod"]
+    for hook in hooks:
+        policy = hook["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
+        assert set(policy.split(",")) == {"before-hook-creation", "hook-succeeded", "hook-failed"}
+
+
 def test_the_monitor_finds_the_admin_service() -> None:
     manifests = render("monitoring.yaml")
 
@@ -246,9 +250,12 @@ def _is_workload(manifest: Manifest) -> bool:
     return manifest["kind"] in {"Deployment", "StatefulSet"}
 
 
+def _containers(pod: Manifest) -> list[dict[str, Any]]:
+    return [*pod.get("initContainers", []), *pod["containers"]]
+
+
 def _own_containers(pod: Manifest) -> list[dict[str, Any]]:
-    everything = [*pod.get("initContainers", []), *pod["containers"]]
-    return [container for container in everything if container["name"] != "sidecar"]
+    return [container for container in _containers(pod) if container["name"] != "sidecar"]
 
 
 def _api(manifests: tuple[Manifest, ...]) -> dict[str, Any]:
