@@ -110,10 +110,14 @@ def racers(service: Service) -> Iterator[tuple[httpx.Client, httpx.Client]]:
 
 @pytest.fixture(scope="module")
 def service(database: Database) -> Iterator[Service]:
-    """One that lets everybody guess."""
+    """One that lets everybody guess, and sign up."""
     running = Service(
         database.url,
-        {"LOGIN_ATTEMPTS_PER_MINUTE": "100000", "FAILED_LOGINS_PER_ADDRESS_PER_MINUTE": "100000"},
+        {
+            "LOGIN_ATTEMPTS_PER_MINUTE": "100000",
+            "FAILED_LOGINS_PER_ADDRESS_PER_MINUTE": "100000",
+            "SIGNUPS_PER_ADDRESS_PER_MINUTE": "100000",
+        },
     )
     running.start()
     yield running
