@@ -204,13 +204,15 @@ def slowest_liveness(service: Service, seconds: float) -> float:
     return slowest
 
 
+@pytest.mark.parametrize("limit", [500, 100, 32])
 def test_clients_that_do_not_read_leave_memory_and_liveness_alone_and_are_cut(
-    fresh_database: Database,
+    fresh_database: Database, limit: int
 ) -> None:
+    """Pages of up to 100 can be read together; of up to 32 the whole page comes here, to be cut here."""
     with serve(fresh_database.url) as service, sign_up(service.url) as user, sign_up(service.url) as other:
         fill(fresh_database, user)
         quiet = slowest_liveness(service, 1)  # what the rest of the machine does to it
-        asking = request("GET", f"{user.tasks}?limit=500", f"Authorization: Bearer {user.token}")
+        asking = request("GET", f"{user.tasks}?limit={limit}", f"Authorization: Bearer {user.token}")
         crowd = [silent(service, asking * 3) for _ in range(100)]
         began = time.monotonic()
         slowest = slowest_liveness(service, 3)
@@ -221,7 +223,11 @@ def test_clients_that_do_not_read_leave_memory_and_liveness_alone_and_are_cut(
         assert time.monotonic() - began < CUT_WITHIN_SECONDS + 3
         assert service.metric('http_connections_cut_total{reason="not_reading"}') > 0
         assert user.http.get(user.tasks).status_code == 200, "and so is the user when the answers are gone"
-        report("clients that do not read", peak_mb=peak_bytes(service) / 1e6, slowest_liveness_seconds=slowest)
+        report(
+            f"clients that do not read, {limit} a page",
+            peak_mb=peak_bytes(service) / 1e6,
+            slowest_liveness_seconds=slowest,
+        )
         for connection in crowd:
             connection.close()
 
