@@ -15,8 +15,8 @@ ci: ## what CI runs: the tools, then check and test
 	@bash .ci/run
 
 .PHONY: test-postgresql
-test-postgresql: $(VENV)/.dev ## API and database tests on the server that TASKS_TEST_POSTGRES names
-	@$(BIN)/python -m pytest -n $(WORKERS) tests/api tests/database $(ARGS)
+test-postgresql: $(VENV)/.dev ## API, migrations and plans on the server that TASKS_TEST_POSTGRES names
+	@$(BIN)/python -m pytest -n $(WORKERS) $(or $(ARGS),tests/api tests/database/test_migrations.py tests/database/test_plans.py)
 
 .PHONY: released
 released: $(VENV)/.dev ## keep this build's OpenAPI document as the last release's, which `make check` compares with

@@ -53,7 +53,8 @@ def _or_day(value: object, of_day: time) -> object:
 
 def _priorities(value: object) -> object:
     """Between commas as the description has it, or one after the other: what most generated clients do all the same."""
-    return [part for text in value for part in text.split(",")] if isinstance(value, tuple) else value
+    given = (value,) if isinstance(value, str) else value
+    return [part for text in given for part in text.split(",")] if isinstance(given, tuple) else given
 
 
 def _boolean(value: object) -> object:
