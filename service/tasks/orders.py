@@ -43,7 +43,8 @@ class Order:
 
         `after` names the places of the key and the id that the page starts behind, and whether there is such a key.
         Ties are ordered by id, so that every task has its place. Two parts, where the second has those without a key,
-        cost what one does: PostgreSQL begins the second when the first is exhausted.
+        cost what one does: PostgreSQL begins the second when the first is exhausted. There the key decides nothing, and
+        yet has to be named: by the id alone the order would not be the index's.
         """
         sign, direction = ("<", "DESC") if down else (">", "ASC")
         keyed = list(clauses)
@@ -57,7 +58,7 @@ class Order:
         first = f"{select} {' AND '.join(keyed)}"
         if not self.can_be_missing:
             return f"{first} {by_key}"
-        second = f"{select} {' AND '.join(unkeyed)} ORDER BY id {direction} LIMIT {limit}"
+        second = f"{select} {' AND '.join(unkeyed)} {by_key}"
         if after is not None and not after[2]:
             return second
         return f"({first} AND {self.sql} IS NOT NULL {by_key}) UNION ALL ({second}) LIMIT {limit}"

@@ -165,6 +165,23 @@ async def test_a_page_touches_its_tasks_and_no_more_however_many_there_are(
             assert _blocks(plan) <= limit + 1 + INDEX_BLOCKS + USER_BLOCKS
 
 
+@pytest.mark.parametrize("sort", [sort for sort in SORTS if ORDERS[sort.removeprefix("-")].can_be_missing])
+async def test_those_without_a_key_are_found_in_its_index(big_user: tuple[Database, UUID], sort: str) -> None:
+    database, user_id = big_user
+    limit = 20
+    async with connected(database.url) as connection:
+        for name, value in PLANNER:
+            await connection.execute(f"SET {name} = {value}")
+        for place_of_id in (0x10, 0x80, 0xF0):
+            after = (None, UUID(int=place_of_id << 120))
+            query = TaskQuery(ListParameters.model_validate({"sort": sort, "limit": str(limit)}), after=after)
+            plan = (await _explain(connection, query, user_id))["Plan"]
+            assert {"tasks_by_due"} == {
+                node["Index Name"] for node in _nodes(plan) if "tasks" in node.get("Index Name", "")
+            }
+            assert _blocks(plan) <= limit + 1 + INDEX_BLOCKS + USER_BLOCKS
+
+
 CALLERS = 8
 SHARED: dict[str, tuple[Statement, Callable[[UUID], tuple[object, ...]]]] = {
     "list of 20": (TaskQuery(ListParameters(limit=20)).statement, lambda user_id: (user_id, 21, None)),
