@@ -13,3 +13,7 @@ lock-dashboard: $(VENV)/.dev ## renew requirements/dashboard.txt from pyproject.
 .PHONY: drill-dashboards
 drill-dashboards: $(VENV)/.dashboard ## break the service fault by fault, see the panels move, draw docs/images
 	@$(BIN)/python -m tests.observability.drill
+
+.PHONY: compose-rules
+compose-rules: $(VENV)/.dev $(TOOLS)/bin/helm ## the chart's rules for compose.yaml's Prometheus
+	@$(BIN)/python compose/rules.py
