@@ -1,0 +1,94 @@
+"""The ledger as a pod beside the service, while something is done to that."""
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.cluster.kube import IMAGE, Namespace, insist
+from tests.support.drill import eventually
+
+SOURCES = Path(__file__).parent / "ledger"
+SECONDS_MAX = 900
+RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+POD_RESTRICTED = {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+class Ledger:
+    """Writes from the start of the block; `found` is its verdict at the end, and `kept` checks it."""
+
+    def __init__(self, namespace: Namespace, base: str = "http://tasks-service", **options: object) -> None:
+        self._namespace = namespace
+        self._arguments = [base, "--seconds", str(SECONDS_MAX)]
+        self._arguments += [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        self.found: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        data = {path.name: path.read_text() for path in SOURCES.glob("*.py")}
+        self._namespace.apply(
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ledger"}, "data": data}, self._pod()
+        )
+        eventually(lambda: "writing" in self._log() or self._phase() == "Failed", 90)
+        assert self._phase() == "Running", self._log()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            insist(lambda: self._namespace.kubectl("exec", "ledger", "--", "touch", "/tmp/ledger-stop"))
+            eventually(lambda: insist(self._phase) in {"Succeeded", "Failed"}, 240)
+            log = self._log()
+            assert log.rstrip().endswith("}"), log
+            self.found = json.loads(log.splitlines()[-1])
+        finally:
+            insist(lambda: self._namespace.kubectl("delete", "pod/ledger", "configmap/ledger", "--ignore-not-found"))
+
+    def kept(self) -> dict[str, Any]:
+        """The verdict: nothing lost, nothing twice, no answer that the service owes nobody."""
+        wrong = ("lost", "twice", "stream_differs", "stream_twice", "stale_reads", "refused")
+        assert {name: self.found[name] for name in wrong} == {name: [] for name in wrong}
+        assert self.found["acknowledged"] > 50
+        return self.found
+
+    def unserved(self) -> dict[str, int]:
+        """Failures but for those of a machine that is busy with other work: 503 after a wait for the database."""
+        waits = {"503 database_timeout", "503 pool_exhausted", "503 overloaded"}
+        return {name: times for name, times in self.found["errors"].items() if name not in waits}
+
+    def _phase(self) -> str:
+        return self._namespace.kubectl("get", "pod", "ledger", "--output", "jsonpath={.status.phase}")
+
+    def _log(self) -> str:
+        try:
+            return self._namespace.kubectl("logs", "ledger")
+        except Exception as error:  # noqa: BLE001  it is still being made
+            return str(error)
+
+    def _pod(self) -> dict[str, Any]:
+        container = {
+            "name": "ledger",
+            "image": IMAGE,
+            "command": ["python", "-m", "ledger", *self._arguments],
+            "workingDir": "/opt",
+            "securityContext": RESTRICTED,
+            "resources": {"requests": {"cpu": "50m"}, "limits": {"memory": "512Mi"}},
+            "volumeMounts": [{"name": "ledger", "mountPath": "/opt/ledger"}, {"name": "tmp", "mountPath": "/tmp"}],
+        }
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "ledger"},
+            "spec": {
+                "restartPolicy": "Never",
+                "automountServiceAccountToken": False,
+                "enableServiceLinks": False,
+                "securityContext": POD_RESTRICTED,
+                "containers": [container],
+                "volumes": [{"name": "ledger", "configMap": {"name": "ledger"}}, {"name": "tmp", "emptyDir": {}}],
+            },
+        }

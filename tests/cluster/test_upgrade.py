@@ -1,0 +1,28 @@
+"""From the release before this one to this one and back, while clients write and follow."""
+
+from pathlib import Path
+
+from tests.cluster.kube import PREVIOUS_IMAGE, Namespace
+from tests.cluster.running import Ledger
+from tests.support.drill import report
+
+
+def test_up_and_back_under_load(space: Namespace, previous_chart: Path) -> None:
+    space.release("install", "default.yaml", chart=previous_chart, image=PREVIOUS_IMAGE)
+    with Ledger(space) as ledger:  # streams open as soon as there are pods that have them
+        space.release("upgrade", "default.yaml")
+        space.until_ready(2)
+    upgraded = ledger.kept()
+    report("upgrade from the previous release", **upgraded)
+    assert upgraded["streams"] > 0
+    with Ledger(space, streams="off") as ledger:
+        space.helm("rollback", "tasks", "--wait", "--timeout", "4m")
+        space.until_ready(2)
+    rolled_back = ledger.kept()
+    report("rollback to the previous release", **rolled_back)
+    assert rolled_back["streams"] > 0
+    assert {pod["spec"]["containers"][0]["image"] for pod in space.pods()} == {PREVIOUS_IMAGE}
+    with Ledger(space) as ledger:
+        space.release("upgrade", "default.yaml")
+        space.until_ready(2)
+    report("upgrade after the rollback", **ledger.kept())
