@@ -176,7 +176,7 @@ async def test_those_without_a_key_are_found_in_its_index(big_user: tuple[Databa
             after = (None, UUID(int=place_of_id << 120))
             query = TaskQuery(ListParameters.model_validate({"sort": sort, "limit": str(limit)}), after=after)
             plan = (await _explain(connection, query, user_id))["Plan"]
-            assert {"tasks_by_due"} == {
+            assert {f"tasks_by_{sort.removeprefix('-')}"} == {
                 node["Index Name"] for node in _nodes(plan) if "tasks" in node.get("Index Name", "")
             }
             assert _blocks(plan) <= limit + 1 + INDEX_BLOCKS + USER_BLOCKS
