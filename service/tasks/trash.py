@@ -3,7 +3,7 @@
 What is erased leaves its id behind, so that clients which follow the changes still hear that it was deleted.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from service.database.pool import Executor, Statement
@@ -18,6 +18,7 @@ from service.tasks.store import CLOCK, TRIES, Task, task_of
 
 ERASE_PORTION = 1000
 PURGE_PORTION = 1000
+_BEGINNING = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
 KEPT_LONGER_SECONDS = 3600
 """A sync token is good for the trash's retention; what it may have to tell is forgotten this much later."""
 
@@ -62,8 +63,8 @@ ERASE = Statement(
 ERASE_SOME = Statement(
     "trash_erase_some",
     f"UPDATE deleted_tasks SET {_ERASED} WHERE id IN (SELECT id FROM deleted_tasks"  # noqa: S608  fixed text
-    f" WHERE user_id = $1 AND title IS NOT NULL ORDER BY deleted_at LIMIT {ERASE_PORTION} FOR UPDATE SKIP LOCKED)"
-    " RETURNING id",
+    f" WHERE user_id = $1 AND title IS NOT NULL AND (deleted_at, id) > ($2, $3) ORDER BY deleted_at, id"
+    f" LIMIT {ERASE_PORTION} FOR UPDATE SKIP LOCKED) RETURNING deleted_at, id",
 )
 PURGE = Statement(
     "trash_purge",
@@ -118,8 +119,11 @@ class TrashStore:
     async def erase_all(self) -> None:
         """In portions, each of which is a transaction: a fault in the middle leaves less than there was.
 
-        Raises Unauthorized when the account is gone.
+        A portion begins behind the one before it, and does not walk over what that has erased. Raises Unauthorized when
+        the account is gone.
         """
         await fetch_of_account(self._db, CLOCK, self._user_id)
-        while len(await self._db.fetch(ERASE_SOME, self._user_id)) == ERASE_PORTION:
-            pass
+        place: tuple[datetime, UUID] | None = _BEGINNING
+        while place is not None:
+            erased = await self._db.fetch(ERASE_SOME, self._user_id, *place)
+            place = max((row[0], row[1]) for row in erased) if len(erased) == ERASE_PORTION else None

@@ -169,3 +169,19 @@ def test_restoring_can_be_repeated_and_conditional(user: User) -> None:
     assert (first.status_code, second.status_code) == (200, 200)
     assert second.headers["Idempotency-Replayed"] == "true"
     assert first.content == second.content
+
+
+def test_a_large_trash_is_emptied_whole(database: Database, user: User) -> None:
+    """In more than one portion."""
+    database.query(
+        "INSERT INTO deleted_tasks (id, user_id, deleted_at, title, completed, created_at, updated_at, priority, labels)"
+        " SELECT gen_random_uuid(), $1, now() - (n / 2) * interval '1 second', 'old', false, now(), now(), 0, '{}'"
+        " FROM generate_series(1, 2500) n",
+        user.id,
+    )
+    assert len(user.http.get(f"/api/{user.id}/trash").json()) == 100
+    assert user.http.delete(f"/api/{user.id}/trash").status_code == 204
+    assert user.http.get(f"/api/{user.id}/trash").json() == []
+    left = "SELECT count(*) FROM deleted_tasks WHERE user_id = $1 AND title IS {} NULL"
+    assert database.value(left.format("NOT"), user.id) == 0
+    assert database.value(left.format(""), user.id) == 2500

@@ -16,6 +16,7 @@ from service.tasks.changes import READ
 from service.tasks.orders import ORDERS
 from service.tasks.paging import ListParameters, TaskQuery
 from service.tasks.store import CLOCK, SELECT
+from service.tasks.trash import ERASE_SOME
 from tests.support.database import Database, connected
 from tests.support.drill import pick, report
 from tests.support.users import User
@@ -253,6 +254,30 @@ async def test_a_first_sync_walks_over_no_deletion(database: Database, user: Use
         for first_sync in (None, later):
             plan = await _plan(connection, READ.sql, (user.id, beginning, UUID(int=0), first_sync, 101))
             assert _blocks(plan) <= 2 * INDEX_BLOCKS + USER_BLOCKS
+
+
+async def test_a_portion_of_the_trash_is_erased_without_a_walk_over_those_before(
+    database: Database, user: User
+) -> None:
+    rows = (
+        "INSERT INTO deleted_tasks (id, user_id, deleted_at, title)"
+        " SELECT gen_random_uuid(), $1, $2::timestamptz + n * interval '1 second', $3 FROM generate_series(1, $4) n"
+    )
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    async with connected(database.url) as connection:
+        for name, value in PLANNER:
+            await connection.execute(f"SET {name} = {value}")
+        await connection.execute(rows, user.id, begun, None, 20_000)
+        await connection.execute(rows, user.id, begun + timedelta(days=1), "left", 10)
+        await connection.execute("ANALYZE deleted_tasks")
+        place = begun + timedelta(seconds=20_000)
+        async with connection.transaction():
+            plan = await _plan(connection, ERASE_SOME.sql, (user.id, place, UUID(int=2**128 - 1)))
+        left = await connection.fetchval(
+            "SELECT count(*) FROM deleted_tasks WHERE user_id = $1 AND title = 'left'", user.id
+        )
+    assert left == 0
+    assert _blocks(plan) < 200, "some for each of the ten, and none for those that were erased before"
 
 
 @pytest.mark.parametrize("part", [0, 0.95])
