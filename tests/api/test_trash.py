@@ -174,7 +174,8 @@ def test_restoring_can_be_repeated_and_conditional(user: User) -> None:
 def test_a_large_trash_is_emptied_whole(database: Database, user: User) -> None:
     """In more than one portion."""
     database.query(
-        "INSERT INTO deleted_tasks (id, user_id, deleted_at, title, completed, created_at, updated_at, priority, labels)"
+        "INSERT INTO deleted_tasks"
+        " (id, user_id, deleted_at, title, completed, created_at, updated_at, priority, labels)"
         " SELECT gen_random_uuid(), $1, now() - (n / 2) * interval '1 second', 'old', false, now(), now(), 0, '{}'"
         " FROM generate_series(1, 2500) n",
         user.id,
