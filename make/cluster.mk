@@ -1,4 +1,4 @@
-PREVIOUS := $(shell cat tests/cluster/previous)
+PREVIOUS = $(shell cat tests/cluster/previous)
 # What brings an image into the cluster, such as `kind load docker-image`; nothing where it takes this machine's.
 LOAD ?= :
 

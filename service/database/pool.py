@@ -93,9 +93,11 @@ class Pool(Lender):
         kind = self._batches.kind(statement)
         if kind.begin_alone():
             try:
-                return await self._fetch_alone(statement, args, deadline)
+                rows = await self._fetch_alone(statement, args, deadline)
+                kind.weigh(rows)
             finally:
                 kind.end_alone()
+            return rows
         asked_at = monotonic()
         try:
             outcome = await kind.join(args, self.options.acquire_timeout - waited(), deadline)

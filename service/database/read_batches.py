@@ -27,13 +27,16 @@ UNDER_WAY_MAX = 1
 
 CALLERS_MAX = 32
 
+LARGE_CALLERS_MAX = 8
+"""Of a statement whose rows can be large: an answer of 2 MB is in memory some three times before it is sent."""
+
 HEAVY_BYTES = 64 * 1024
 HEAVY_SECONDS = 1.0
 """For so long reads go alone again after some of their kind came to so many bytes each: the pool bounds how many of
 those are in memory at once, a queue does not."""
 
 OVERDUE_SECONDS = 0.02
-"""Whoever has waited for so long gets a statement beside the one that is under way."""
+"""Whoever has waited for so long gets a statement beside the one that is under way; a large one alone."""
 
 
 class Outcome(NamedTuple):
@@ -109,6 +112,7 @@ class Kind:
     __slots__ = (
         "_acquires",
         "_all",
+        "_callers_max",
         "_heavy_until",
         "_many",
         "_queue",
@@ -129,6 +133,7 @@ class Kind:
         """Whether a task waits for a connection, for all that wait here by the time it gets one."""
 
         self._timer_is_set = False
+        self._callers_max = LARGE_CALLERS_MAX if statement.large else CALLERS_MAX
         self._heavy_until = 0.0
 
     def begin_alone(self) -> bool:
@@ -143,6 +148,12 @@ class Kind:
         self._under_way -= 1
         if self._has_next():
             self._start()
+
+    def weigh(self, rows: list[asyncpg.Record], callers: int = 1) -> None:
+        """Look at what they got, where that can be large."""
+        if self._statement.large and sum(len(row[0] or b"") for row in rows) > HEAVY_BYTES * callers:
+            self._heavy_until = monotonic() + HEAVY_SECONDS
+            self.dismiss_all()
 
     async def join(self, args: Sequence[object], timeout_seconds: float, deadline: float | None) -> Outcome:
         """Wait for the next statement and for its rows. Raises PoolExhausted.
@@ -190,8 +201,9 @@ class Kind:
             self._acquires = False
         return None
 
-    def _take(self, count: int = CALLERS_MAX) -> list[_Caller]:
+    def _take(self, count: int | None = None) -> list[_Caller]:
         """Those that have waited longest, without those that were cancelled."""
+        count = self._callers_max if count is None else count
         callers: list[_Caller] = []
         while self._queue and len(callers) < count:
             caller = self._queue.popleft()
@@ -226,12 +238,10 @@ class Kind:
         deadline = min((caller.deadline for caller in callers if caller.deadline is not None), default=None)
         arrays = list(zip(*(caller.args for caller in callers), strict=True))
         shares: list[list[asyncpg.Record]] = [[] for _ in callers]
-        size = 0
-        for row in await source.run_on(connection, operation, self._many, arrays, deadline):
+        rows = await source.run_on(connection, operation, self._many, arrays, deadline)
+        for row in rows:
             shares[row[-1] - 1].append(row)
-            size += len(row[0]) if isinstance(row[0], bytes) else 0
-        if size > HEAVY_BYTES * len(callers):
-            self._heavy_until = monotonic() + HEAVY_SECONDS
+        self.weigh(rows, len(callers))
         return shares
 
     def _dismiss(self, callers: Iterable[_Caller], began_at: float | None = None) -> None:
@@ -261,4 +271,7 @@ class Kind:
         if self._queue:
             self._set_timer()
             if not self._acquires and now - self._queue[0].joined_at >= OVERDUE_SECONDS:
-                self._start()
+                if self._statement.large:
+                    self.dismiss_all()
+                else:
+                    self._start()

@@ -166,7 +166,7 @@ def _first_page(sort: Sort, measured: bool) -> Statement:  # noqa: FBT001  lru_c
         page = bounded(rows, order=order.of_rows(down=down), limit=RENDERS_MAX if measured else SENDS_MAX)
         return of_account(_COLUMNS, joined(page, unless=_is_known(known_clock)), user_id=user_id)
 
-    return shared_read("task_list", write, user_id="uuid", count="int", known_clock="float8")
+    return shared_read("task_list", write, large=True, user_id="uuid", count="int", known_clock="float8")
 
 
 def _is_known(clock: str) -> str:

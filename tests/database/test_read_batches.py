@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from service import deadlines
 from service.background import Background
 from service.database.pool import Pool, PoolOptions, Statement
-from service.database.read_batches import CALLERS_MAX, HEAVY_BYTES, HEAVY_SECONDS
+from service.database.read_batches import CALLERS_MAX, HEAVY_BYTES, HEAVY_SECONDS, LARGE_CALLERS_MAX
 from service.database.statement import shared_read
 from service.database.url import parse_database_url
 from service.problems import DatabaseSlow, DatabaseUnavailable, PoolExhausted
@@ -115,7 +115,10 @@ async def test_more_than_fit_take_another_statement(pool: Pool, registry: Collec
 async def test_what_is_large_goes_alone_for_a_while(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pool bounds how much of it is in memory at once."""
     large = shared_read(
-        "large", lambda *, size: f"SELECT decode(repeat('00', {size}), 'hex'), pg_sleep(0.01)", size="int"
+        "large",
+        large=True,
+        write=lambda *, size: f"SELECT decode(repeat('00', {size}), 'hex'), pg_sleep(0.01)",
+        size="int",
     )
     sizes = pool.metrics.batch_size("large")
 
@@ -125,11 +128,28 @@ async def test_what_is_large_goes_alone_for_a_while(pool: Pool, monkeypatch: pyt
         assert [len(row[0]) for (row,) in rows] == [size] * count
         return float(sizes._buckets[0].value - before)
 
-    assert await statements_for(10, HEAVY_BYTES) == 1, "the first of them, and all the others together"
-    assert await statements_for(10, HEAVY_BYTES + 1) == 1
-    assert await statements_for(10, 1) == 10
+    together = 1 + LARGE_CALLERS_MAX
+    assert await statements_for(together, HEAVY_BYTES) == 1, "the first of them, and all the others together"
+    assert await statements_for(together, HEAVY_BYTES + 1) == 1, "the others did not wait for each other any more"
+    assert await statements_for(together, 1) == together
     monkeypatch.setattr("service.database.read_batches.monotonic", lambda: monotonic() + HEAVY_SECONDS)
-    assert await statements_for(10, 1) == 1
+    assert await statements_for(together, 1) == 1
+
+
+async def test_large_reads_that_are_overdue_go_alone(pool: Pool) -> None:
+    """As many statements for several of them as there are waits of 20 ms would be more than memory can hold."""
+
+    def write(*, seconds: str) -> str:
+        return f"SELECT 'x'::bytea, pg_sleep({seconds})"
+
+    large = shared_read("large", write, large=True, seconds="float8")
+    slow = asyncio.create_task(pool.fetch(large, LONG))
+    await turns_until(lambda: pool.in_use() > 0)
+    before = pool.metrics.batch_size("large")._sum.value
+    await asyncio.gather(*(pool.fetch(large, 0.0) for _ in range(LARGE_CALLERS_MAX)))
+    assert not slow.done()
+    assert pool.metrics.batch_size("large")._sum.value == before
+    await slow
 
 
 async def test_nobody_waits_for_a_slow_statement(pool: Pool) -> None:
