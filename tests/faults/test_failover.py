@@ -80,6 +80,7 @@ def test_a_server_that_turns_read_only_costs_its_connections_and_no_write(
                 own_postgres.tcp_url("postgres"),
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tasks-service'",
             )
+            eventually(lambda: service.metric('db_pool_connections_closed_total{reason="lost"}') == 3)
             eventually(lambda: service.metric('db_pool_connections{state="idle"}') == 3)
             refused = user.http.post(user.tasks, json={"title": "nobody may write"})
             assert (refused.status_code, refused.json()["code"]) == (503, "database_read_only")

@@ -127,11 +127,16 @@ async def _checked(options: PoolOptions) -> None:
         await connection.end(1)
 
 
+NOTICED_SECONDS = 0.5
+"""By then PgBouncer has seen that they are gone: it would lend one of them, and answer for it with an error."""
+
+
 def _reconnect(database: Database) -> None:
     """The pooler's sessions have what the database had when they began."""
     database.query(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'tasks' AND pid <> pg_backend_pid()"
     )
+    time.sleep(NOTICED_SECONDS)
 
 
 def test_the_service_works_through_a_transaction_pooler(own_postgres: Postgres, own_database: Database) -> None:

@@ -62,9 +62,10 @@ def test_idle_connections_go_and_a_burst_brings_them_back(fresh_database: Databa
         assert 4 <= grown <= 8
         eventually(lambda: service.metric(IDLE) == 2)
         eventually(lambda: len(service.connections()) == 2)
-        assert service.metric('db_pool_connections_closed_total{reason="max_idle"}') == grown - 2
+        opened = service.metric("db_pool_connections_opened_total")  # some came when the burst was over
+        assert service.metric('db_pool_connections_closed_total{reason="max_idle"}') == opened - 2
         assert {a.status_code for a in asyncio.run(_at_once(user, 40))} == {201}
-        assert service.metric("db_pool_connections_opened_total") > grown
+        assert service.metric("db_pool_connections_opened_total") > opened
 
 
 def test_old_connections_are_replaced_without_a_failed_request(fresh_database: Database) -> None:
