@@ -56,7 +56,7 @@ def test_an_objective_that_is_missed_fails_the_run(service: Service, tmp_path: P
 
 
 def test_pollers_hear_of_changes_and_of_nothing_else(service: Service, tmp_path: Path) -> None:
-    done = run("polling", service, tmp_path, USERS="2", RATE="10", POLLS="20", DURATION="3s")
+    done = run("polling", service, tmp_path, USERS="2", RATE="10", POLLS="60", DURATION="3s")
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.search(r"(\d+) % of the pollers' requests were answered with 304", done.stdout)
     assert found is not None, done.stdout

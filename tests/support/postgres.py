@@ -37,8 +37,9 @@ class Postgres(EmbeddedPostgres):
 
     def freeze(self) -> None:
         """As a machine that swaps or a network that swallows everything: connections stay, nothing moves."""
-        for process in self._processes():
-            process.send_signal(signal.SIGSTOP)
+        for _ in range(2):  # once more for those that were begun before their parent was stopped
+            for process in self._processes():
+                process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         for process in self._processes():
