@@ -12,13 +12,6 @@ from tests.support.users import PASSWORD, User, sign_up
 
 
 @pytest.fixture(scope="module")
-def own_database(worker: str) -> Iterator[Database]:
-    database = Database.with_schema(f"limits_{worker}")
-    yield database
-    database.drop()
-
-
-@pytest.fixture(scope="module")
 def pods(own_database: Database) -> Iterator[tuple[Service, Service]]:
     """Two on one database, behind one trusted proxy."""
     with serve(own_database.url, TRUSTED_PROXIES="1") as first, serve(own_database.url, TRUSTED_PROXIES="1") as second:

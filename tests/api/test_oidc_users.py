@@ -22,13 +22,6 @@ def issuer() -> Iterator[Issuer]:
 
 
 @pytest.fixture(scope="module")
-def own_database(worker: str) -> Iterator[Database]:
-    database = Database.with_schema(f"oidc_users_{worker}")
-    yield database
-    database.drop()
-
-
-@pytest.fixture(scope="module")
 def server(issuer: Issuer, own_database: Database) -> Iterator[Service]:
     with serve(own_database.url, OIDC_ISSUER=issuer.url) as running:
         yield running

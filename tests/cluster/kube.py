@@ -9,12 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pytest
-
 from service import __version__
 from tests.packaging.chart import CHART
 from tests.support.drill import eventually
-from tests.support.tools import tool
+from tests.support.tools import missing, tool
 
 GET_ONE = "kind create cluster && make cluster-images LOAD='kind load docker-image' && make test-cluster"
 IMAGE = os.environ.get("IMAGE") or f"tasks-service:{__version__}"
@@ -41,9 +39,9 @@ def command(*arguments: str | Path, stdin: str | None = None, timeout_seconds: f
 
 
 def on_node(script: str, timeout_seconds: float = 60) -> str:
-    """What a shell on the node printed; a skip where there is none."""
+    """What a shell on the node printed; without one the test ends as with a missing tool."""
     if not NODE_SHELL:
-        pytest.skip("needs a shell on the node: NODE_SHELL='docker exec kind-control-plane' make test-cluster")
+        missing("a shell on the node", "NODE_SHELL='docker exec kind-control-plane' make test-cluster")
     return command(*NODE_SHELL.split(), "sh", "-c", script, timeout_seconds=timeout_seconds)
 
 

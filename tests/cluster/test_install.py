@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.cluster.kube import IMAGE, Namespace, command
 from tests.support.drill import eventually
-from tests.support.tools import tool
+from tests.support.tools import missing, tool
 
 NOT_HERE = {
     "everything.yaml": (
@@ -47,7 +47,7 @@ def needed(space: Namespace) -> Iterator[None]:
 @pytest.mark.parametrize("values_file", ["default.yaml", "everything.yaml", "gateway.yaml"])
 def test_an_example_installs_from_nothing(space: Namespace, values_file: str) -> None:
     if values_file == "gateway.yaml" and "httproutes" not in command(tool("kubectl"), "api-resources"):
-        pytest.skip("the cluster lacks the Gateway API; get it with: kubectl apply --filename standard-install.yaml")
+        missing("the cluster's Gateway API", "kubectl apply --filename standard-install.yaml")
     with needed(space):
         try:
             space.release("install", values_file, *NOT_HERE.get(values_file, ()))
