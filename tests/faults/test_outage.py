@@ -63,9 +63,9 @@ def test_an_outage_is_a_clean_503_and_ends_with_it(own_postgres: Postgres, own_d
 @pytest.mark.drill
 def test_nothing_hangs_on_a_frozen_database(own_postgres: Postgres, own_database: Database) -> None:
     with serve(own_database.url) as service, sign_up(service.url) as user, Load(user, workers=12) as load:
-        own_postgres.freeze()
-        frozen_at = time.monotonic()
         try:
+            own_postgres.freeze()
+            frozen_at = time.monotonic()
             alive = _liveness(service.admin_url, pick(6.0, 60.0))
         finally:
             own_postgres.thaw()

@@ -3,7 +3,7 @@
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -38,18 +38,20 @@ class Postgres(EmbeddedPostgres):
     def freeze(self) -> None:
         """As a machine that swaps or a network that swallows everything: connections stay, nothing moves."""
         for _ in range(2):  # once more for those that were begun before their parent was stopped
-            for process in self._processes():
-                process.send_signal(signal.SIGSTOP)
+            self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
         for process in self._processes():
-            process.send_signal(signal.SIGCONT)
+            with suppress(psutil.NoSuchProcess):  # a backend may end after it was listed
+                process.send_signal(number)
 
     def crash(self) -> None:
         """All of it at once, without a word to anybody."""
         doomed = self._processes()
-        for process in doomed:
-            process.kill()
+        self._signal(signal.SIGKILL)
         assert self._process is not None
         self._process.wait()
         psutil.wait_procs(doomed, timeout=10)
