@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def space(request: pytest.FixtureRequest) -> Iterator[Namespace]:
     """A namespace that enforces Pod Security `restricted`."""
     if not os.environ.get("KUBECONFIG"):
-        pytest.fail(f"KUBECONFIG names no cluster; get one with: {GET_ONE}")
+        pytest.exit(f"KUBECONFIG names no cluster; get one with: {GET_ONE}", returncode=1)
     with namespace(Path(request.module.__file__).stem.removeprefix("test_").replace("_", "-")) as made:
         yield made
 

@@ -14,7 +14,10 @@ from tests.packaging.chart import CHART
 from tests.support.drill import eventually
 from tests.support.tools import missing, tool
 
-GET_ONE = "kind create cluster && make cluster-images LOAD='kind load docker-image' && make test-cluster"
+GET_ONE = (
+    "export KUBECONFIG=$HOME/.kube/config; kind create cluster && make cluster-images LOAD='kind load docker-image'"
+    " && make test-cluster NODE_SHELL='docker exec kind-control-plane'"
+)
 IMAGE = os.environ.get("IMAGE") or f"tasks-service:{__version__}"
 PREVIOUS_IMAGE = "tasks-service:previous"
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"}
@@ -70,6 +73,11 @@ class Namespace:
             "apply", "--filename", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
         )
 
+    def secret(self, name: str, **values: str) -> None:
+        """A key's `_` is a `-` there."""
+        data = {key.replace("_", "-"): value for key, value in values.items()}
+        self.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data})
+
     def get(self, *what: str) -> Json:
         found: Json = json.loads(self.kubectl("get", *what, "--output", "json"))
         return found
@@ -90,6 +98,9 @@ class Namespace:
     def until_ready(self, count: int, within_seconds: float = 120.0) -> None:
         """Exactly so many pods of the API, all of them ready."""
         eventually(lambda: self.all_ready() == count, within_seconds)
+
+    def python(self, pod: str, script: str) -> str:
+        return self.kubectl("exec", pod, "--container", "tasks-service", "--", "python", "-c", script).strip()
 
 
 def is_ready(pod: Json) -> bool:

@@ -55,11 +55,6 @@ class Ledger:
         assert self.found["acknowledged"] > 50
         return self.found
 
-    def unserved(self) -> dict[str, int]:
-        """Failures but for those of a machine that is busy with other work: 503 after a wait for the database."""
-        waits = {"503 database_timeout", "503 pool_exhausted", "503 overloaded"}
-        return {name: times for name, times in self.found["errors"].items() if name not in waits}
-
     def _phase(self) -> str:
         return self._namespace.kubectl("get", "pod", "ledger", "--output", "jsonpath={.status.phase}")
 

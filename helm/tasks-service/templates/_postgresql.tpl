@@ -53,3 +53,19 @@
       mountPath: /run/secrets/postgresql
       readOnly: true
 {{- end -}}
+
+{{/*
+A label more or less restarts the server: so none with the chart's version, and those that an earlier chart gave to a
+server that runs stay as they are.
+*/}}
+{{- define "tasks-service.postgresqlPodLabels" -}}
+{{ include "tasks-service.selectorLabels" (dict "ctx" . "component" "postgresql") }}
+{{- $running := lookup "apps/v1" "StatefulSet" .Release.Namespace (include "tasks-service.postgresqlName" .) -}}
+{{- $labels := dig "spec" "template" "metadata" "labels" dict $running -}}
+{{- with pick $labels "app.kubernetes.io/managed-by" "app.kubernetes.io/version" "helm.sh/chart" }}
+{{ toYaml . }}
+{{- end }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
