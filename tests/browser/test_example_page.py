@@ -216,6 +216,20 @@ def test_what_the_service_refuses_is_shown_in_its_words(context: BrowserContext,
     assert not [text for text in window.complaints if "uncaught" in text or "Content Security Policy" in text]
 
 
+def test_enter_logs_in_and_makes_no_account(context: BrowserContext, example: Service) -> None:
+    email = new_email()
+    with client(example.url) as http:
+        window = Window(context, example)
+        for label, text in (("Email", email), ("Password", PASSWORD)):
+            window.page.get_by_label(label).fill(text)
+        window.page.get_by_label("Password").press("Enter")
+        expect(window.refusal()).to_contain_text("401")  # nobody of this address: a name mistyped stays unknown
+        http.post("/api/auth/signup", json={"email": email, "password": PASSWORD}).raise_for_status()
+        window.page.get_by_label("Password").press("Enter")
+        expect(window.state()).to_have_text("live")
+        expect(window.refusal()).to_be_hidden()
+
+
 def test_nothing_but_the_page_itself_runs_in_it(context: BrowserContext, example: Service) -> None:
     page = Window(context, example).page
     violated = page.evaluate("""() => new Promise((resolve) => {
