@@ -26,7 +26,7 @@ typescript: $(NPM_INSTALLED)
 $(NPM_INSTALLED): clients/package.json clients/package-lock.json clients/.npmrc
 	@mkdir -p $(TOOLS)/typescript
 	@cp $^ $(TOOLS)/typescript/
-	npm ci --prefix $(TOOLS)/typescript --ignore-scripts --no-audit --no-fund
+	cd $(TOOLS)/typescript && npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 .PHONY: test-clients
