@@ -15,5 +15,5 @@ def document() -> Json:
     return build(
         (*accounts.OPERATIONS, *tasks.OPERATIONS, *description.OPERATIONS),
         (*accounts.MODELS, *tasks.MODELS),
-        {**accounts.SCHEMAS, **TASK_SCHEMAS},
+        {**accounts.SCHEMAS, **TASK_SCHEMAS, **description.SCHEMAS},
     )

@@ -26,7 +26,7 @@ from tasks_client.models import (
     NewTask,
     PatchOperation,
     Problem,
-    SessionOut,
+    Session,
     Signup,
     Task,
     TaskChange,
@@ -38,7 +38,7 @@ from tasks_client.models import (
 def main(base: str) -> None:
     email = f"{uuid.uuid4()}@example.com"
     session = signup.sync(client=Client(base), body=Signup(email=email, password="correct horse"))  # noqa: S106  an example
-    assert isinstance(session, SessionOut)  # here and below: anything else is a Problem
+    assert isinstance(session, Session)  # here and below: anything else is a Problem
     me = session.user.id
     with AuthenticatedClient(base, token=session.access_token) as api:
         # Sent twice with one key, as after a lost answer: one task.

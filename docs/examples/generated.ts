@@ -38,7 +38,7 @@ async function main(base: string): Promise<void> {
 
   const since = known(await api.GET("/api/{user_id}/tasks/changes", { params: { path: { user_id } } })).next;
   const creations = [0, 1, 2, 3].map((n) => ({ op: "create" as const, task: { title: `task ${n}` } }));
-  const operations: Schemas["Batch"]["operations"] = [
+  const operations: Schemas["BatchOperation"][] = [
     ...creations,
     { op: "complete", id: task.id },
     { op: "patch", id: task.id, task: { description: "oat" } },
@@ -79,11 +79,7 @@ async function* allTasks(api: Api, user_id: string): AsyncGenerator<Schemas["Tas
 }
 
 /** The stream, of which the types know what its lines hold. It ends when its reader leaves. */
-async function* followed(
-  api: Api,
-  user_id: string,
-  since: string,
-): AsyncGenerator<Schemas["TaskChange"] | Schemas["TaskDeletion"]> {
+async function* followed(api: Api, user_id: string, since: string): AsyncGenerator<Schemas["Change"]> {
   const params = { path: { user_id }, header: { "Last-Event-ID": since } };
   const headers = { Accept: "text/event-stream" };
   const { response, error } = await api.GET("/api/{user_id}/tasks/changes", { params, headers, parseAs: "stream" });

@@ -3,10 +3,10 @@
 from typing import Any
 
 from service import problems
-from service.accounts.schemas import Login, NewPassword, Refresh, SessionOut, Signup, UserOut
+from service.accounts.schemas import Login, NewPassword, RefreshToken, Session, Signup, User
 from service.description.openapi import Answer, Json, Operation
 
-MODELS = (Signup, Login, Refresh, NewPassword, UserOut, SessionOut)
+MODELS = (Signup, Login, RefreshToken, NewPassword, User, Session)
 
 _USER = {
     "id": "01a2058f-e8f5-76b7-8b6a-25e4f0baad3b",
@@ -25,7 +25,14 @@ _CREDENTIALS = {"email": "ada@example.com", "password": "correct horse"}
 _LIMITED = (problems.Invalid, problems.TooManyRequests)
 _LIMITS = ("RateLimit", "RateLimit-Policy")
 
-SCHEMAS: Json = {}
+SCHEMAS: Json = {
+    "JsonWebKeySet": {
+        "type": "object",
+        "required": ["keys"],
+        "properties": {"keys": {"type": "array", "items": {"$ref": "#/components/schemas/JsonWebKey"}}},
+    },
+    "JsonWebKey": {"type": "object", "description": "RFC 7517: `kty`, `kid` and what a key of its type consists of"},
+}
 
 
 def _operation(method: str, path: str, name: str, summary: str, **more: Any) -> Operation:
@@ -44,7 +51,7 @@ _LINKS = {"create": _link("create_task", "Create a task"), "list": _link("list_t
 
 
 def _session(status: int, description: str, *headers: str) -> Answer:
-    return Answer(status, description, "SessionOut", (*headers, "Cache-Control"), _LINKS, _SESSION)
+    return Answer(status, description, "Session", (*headers, "Cache-Control"), _LINKS, _SESSION)
 
 
 OPERATIONS = (
@@ -81,7 +88,7 @@ OPERATIONS = (
             " gives another one of the same session, for two tabs or after an answer that got lost; later it ends its"
             " whole session."
         ),
-        body=Refresh,
+        body=RefreshToken,
         body_example={"refresh_token": _SESSION["refresh_token"]},
         answers=(_session(200, "The session goes on"),),
         problems=(problems.BadRefreshToken, problems.Invalid),
@@ -93,7 +100,7 @@ OPERATIONS = (
         "logout",
         "End a session",
         description="Access tokens of the session live on until they expire. An unknown token is no error.",
-        body=Refresh,
+        body=RefreshToken,
         body_example={"refresh_token": _SESSION["refresh_token"]},
         answers=(Answer(204, "The session has ended"),),
         problems=(problems.Invalid,),
@@ -106,7 +113,7 @@ OPERATIONS = (
         "Read one's own account",
         parameters=("If-Match", "If-None-Match"),
         answers=(
-            Answer(200, "The account", "UserOut", ("ETag", "Cache-Control"), example=_USER),
+            Answer(200, "The account", "User", ("ETag", "Cache-Control"), example=_USER),
             Answer(304, "The account has not changed", headers=("ETag", "Cache-Control")),
         ),
         problems=(problems.PreconditionFailed,),
@@ -140,11 +147,7 @@ OPERATIONS = (
             Answer(
                 200,
                 "A JWK set, RFC 7517; empty while tokens are signed with a shared secret",
-                {
-                    "type": "object",
-                    "required": ["keys"],
-                    "properties": {"keys": {"type": "array", "items": {"type": "object"}}},
-                },
+                "JsonWebKeySet",
                 ("ETag", "Cache-Control"),
             ),
             Answer(304, "The keys have not changed", headers=("ETag", "Cache-Control")),

@@ -8,10 +8,11 @@ from uuid import UUID
 import orjson
 from sanic import Blueprint, HTTPResponse
 
+from service.accounts import schemas
 from service.accounts.limits import Attempt, announce
 from service.accounts.model import User
 from service.accounts.principal import authenticate, principal_of
-from service.accounts.schemas import Login, NewPassword, Refresh, SessionOut, Signup, UserOut, account_email
+from service.accounts.schemas import Login, NewPassword, RefreshToken, Signup, account_email
 from service.accounts.services import services_of
 from service.accounts.store import PasswordChanged, RefreshTokenReused, Session
 from service.http.addresses import client_address
@@ -70,7 +71,7 @@ async def refresh(request: Request) -> HTTPResponse:
     """Prolong a session: a new access token, and a new refresh token in place of this one"""
     services = services_of(request)
     try:
-        return _answer(request, await services.store.rotate(parse(Refresh, request).refresh_token))
+        return _answer(request, await services.store.rotate(parse(RefreshToken, request).refresh_token))
     except RefreshTokenReused:
         services.auth_failures.labels("refresh_reuse").inc()
         raise
@@ -79,7 +80,7 @@ async def refresh(request: Request) -> HTTPResponse:
 @sessions.post("/logout")
 async def logout(request: Request) -> HTTPResponse:
     """End a session"""
-    await services_of(request).store.end_session(parse(Refresh, request).refresh_token)
+    await services_of(request).store.end_session(parse(RefreshToken, request).refresh_token)
     return no_content()
 
 
@@ -160,17 +161,17 @@ async def _user(request: Request, user_id: UUID) -> User:
 
 async def _me(request: Request) -> bytes:
     """The caller's account, as it is sent."""
-    return _user_out(await _user(request, principal_of(request).user_id)).model_dump_json().encode()
+    return _user_document(await _user(request, principal_of(request).user_id)).model_dump_json().encode()
 
 
-def _user_out(user: User) -> UserOut:
-    return UserOut(id=user.id, email=user.email, name=user.name, created_at=user.created_at)
+def _user_document(user: User) -> schemas.User:
+    return schemas.User(id=user.id, email=user.email, name=user.name, created_at=user.created_at)
 
 
 def _answer(request: Request, session: Session, status: int = 200) -> HTTPResponse:
     tokens = services_of(request).tokens
-    document = SessionOut(
-        user=_user_out(session.user),
+    document = schemas.Session(
+        user=_user_document(session.user),
         access_token=tokens.issue(session.user.id, session.family),
         token_type="Bearer",  # noqa: S106  a word of RFC 6750, no secret
         expires_in=tokens.ttl_seconds,

@@ -53,7 +53,7 @@ class Login(Body):
     password: AnyPassword
 
 
-class Refresh(Body):
+class RefreshToken(Body):
     refresh_token: RefreshTokenText
 
 
@@ -66,15 +66,15 @@ def _rfc3339(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
-class UserOut(BaseModel):
+class User(BaseModel):
     id: UUID
     email: str
     name: str | None
     created_at: Annotated[datetime, PlainSerializer(_rfc3339)]
 
 
-class SessionOut(BaseModel):
-    user: UserOut
+class Session(BaseModel):
+    user: User
     access_token: str
     token_type: Literal["Bearer"]
     expires_in: int

@@ -181,7 +181,7 @@ def build(operations: Sequence[Operation], models: Sequence[type[BaseModel]], sc
         ],
         "paths": paths,
         "components": {
-            "schemas": {**generated["$defs"], **schemas, "Problem": _PROBLEM},
+            "schemas": {**generated["$defs"], **schemas, "Problem": _PROBLEM, "ProblemError": _PROBLEM_ERROR},
             "parameters": PARAMETERS,
             "headers": HEADERS,
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
@@ -194,6 +194,10 @@ class _WithoutDefaults(GenerateJsonSchema):
 
     def default_schema(self, schema: Any) -> Json:
         return self.generate_inner(schema["schema"])
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  pydantic gives it
+        """Titles say no more than the names that they are made from, and take their place in some generators."""
+        return False
 
 
 def _answer(answer: Answer) -> Json:
@@ -275,19 +279,21 @@ _PROBLEM: Json = {
         "errors": {
             "type": "array",
             "description": "With `validation_error`, and where an operation of a batch failed: what, and where",
-            "items": {
-                "type": "object",
-                "required": ["pointer", "message", "code"],
-                "additionalProperties": False,
-                "properties": {
-                    "pointer": {"type": "string", "description": "RFC 6901 into the body, or a parameter's name"},
-                    "message": {"type": "string"},
-                    "code": {"type": "string"},
-                },
-            },
+            "items": _ref("schemas", "ProblemError"),
         },
     },
     "additionalProperties": False,
+}
+
+_PROBLEM_ERROR: Json = {
+    "type": "object",
+    "required": ["pointer", "message", "code"],
+    "additionalProperties": False,
+    "properties": {
+        "pointer": {"type": "string", "description": "RFC 6901 into the body, or a parameter's name"},
+        "message": {"type": "string"},
+        "code": {"type": "string"},
+    },
 }
 
 _DESCRIPTION = """\

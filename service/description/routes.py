@@ -7,13 +7,14 @@ from sanic.response import redirect
 
 from service import problems
 from service.description import page as docs_page
-from service.description.openapi import Answer, Operation
+from service.description.openapi import Answer, Json, Operation
 from service.http.requests import Request
 from service.http.responses import READ
 from service.rest.conditional import conditional_json
 
 docs = Blueprint("docs")
 
+SCHEMAS: Json = {"OpenApiDocument": {"type": "object"}}
 OPERATIONS = (
     Operation(
         "get",
@@ -23,7 +24,7 @@ OPERATIONS = (
         "service",
         parameters=("If-Match", "If-None-Match"),
         answers=(
-            Answer(200, "An OpenAPI 3.1 document", {"type": "object"}, ("ETag", "Cache-Control")),
+            Answer(200, "An OpenAPI 3.1 document", "OpenApiDocument", ("ETag", "Cache-Control")),
             Answer(304, "The description has not changed", headers=("ETag", "Cache-Control")),
         ),
         problems=(problems.PreconditionFailed,),

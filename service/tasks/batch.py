@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 import orjson
 from pydantic import Field
+from typing_extensions import TypeAliasType
 
 from service.problems import Problem
 from service.rest.bodies import Body
@@ -39,14 +40,14 @@ class TaskOperation(Body):
 
 
 Operation = CreateOperation | PatchOperation | TaskOperation
+# Under this name in the API's description, and so in clients that are generated from it.
+BatchOperation = TypeAliasType("BatchOperation", Annotated[Operation, Field(discriminator="op")])
 
 
 class Batch(Body):
     tags: ClassVar = frozenset({"create", "patch", "complete", "reopen", "delete", "restore"})
 
-    operations: Annotated[
-        list[Annotated[Operation, Field(discriminator="op")]], Field(min_length=1, max_length=OPERATIONS_MAX)
-    ]
+    operations: Annotated[list[BatchOperation], Field(min_length=1, max_length=OPERATIONS_MAX)]
 
 
 class BatchStore:

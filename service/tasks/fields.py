@@ -91,7 +91,7 @@ FIELDS = (
     Field(
         "priority",
         _PRIORITY,
-        {"type": "string", "enum": list(PRIORITIES)},
+        {"$ref": "#/components/schemas/Priority"},
         "high",
         "smallint",
         quoted=True,

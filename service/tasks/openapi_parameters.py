@@ -14,7 +14,7 @@ LAST_EVENT_ID: Json = {
 
 def query_parameters(model: type[BaseModel]) -> list[Json]:
     """A query string's parameters, from the model that parses them."""
-    schema = model.model_json_schema()
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     return [
         {"name": name, "in": "query", "description": _QUERY[name], "schema": _plain(found), **_STYLES.get(name, {})}
         for name, found in schema["properties"].items()

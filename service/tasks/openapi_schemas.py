@@ -52,6 +52,19 @@ SCHEMAS: Json = {
             }
         },
     },
+    "Change": {
+        "oneOf": [
+            {"$ref": "#/components/schemas/TaskChange"},
+            {"$ref": "#/components/schemas/TaskDeletion"},
+        ],
+        "discriminator": {
+            "propertyName": "type",
+            "mapping": {
+                "task": "#/components/schemas/TaskChange",
+                "deleted": "#/components/schemas/TaskDeletion",
+            },
+        },
+    },
     "TaskChange": _TASK_CHANGE,
     "TaskDeletion": _DELETION,
     "ChangePage": {
@@ -61,19 +74,7 @@ SCHEMAS: Json = {
         "properties": {
             "changes": {
                 "type": "array",
-                "items": {
-                    "oneOf": [
-                        {"$ref": "#/components/schemas/TaskChange"},
-                        {"$ref": "#/components/schemas/TaskDeletion"},
-                    ],
-                    "discriminator": {
-                        "propertyName": "type",
-                        "mapping": {
-                            "task": "#/components/schemas/TaskChange",
-                            "deleted": "#/components/schemas/TaskDeletion",
-                        },
-                    },
-                },
+                "items": {"$ref": "#/components/schemas/Change"},
             },
             "next": {"type": "string", "description": "The token to ask with next"},
             "more": {"type": "boolean", "description": "Whether there are more changes already"},
@@ -82,7 +83,7 @@ SCHEMAS: Json = {
 }
 EVENTS: Json = {
     "type": "string",
-    "description": "Server-Sent Events. `event` is `task` or `deleted`; `data` is a TaskChange or TaskDeletion in one "
+    "description": "Server-Sent Events. `event` is `task` or `deleted`; `data` is a Change in one "
     "line; `id` is a token. An event without data only tells a token.",
     "contentMediaType": EVENT_STREAM,
 }

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationInfo
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
 from service.identifiers import parse_uuid
 from service.problems import Invalid
@@ -24,7 +25,8 @@ Description = Annotated[
 ]
 
 
-Priority = Literal["none", "low", "medium", "high", "urgent"]
+# One type to those who generate clients, wherever it stands: an alias alone would be one for each place.
+Priority = TypeAliasType("Priority", Literal["none", "low", "medium", "high", "urgent"])
 Label = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=LABEL_MAX),

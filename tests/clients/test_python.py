@@ -1,6 +1,7 @@
 """The Python client that openapi-python-client makes from our description does all of the API."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,13 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stdout + done.stderr, "what the generator cannot read is missing in its client"
     return folder
+
+
+def test_every_type_has_a_name_of_ours(generated: Path) -> None:
+    """What the document gives no name to, generators name by the place where it stands."""
+    modules = [path.stem for path in (generated / "tasks_client" / "models").glob("*.py")]
+    assert {"user", "session", "priority", "problem_error", "json_web_key"} <= set(modules)
+    assert [name for name in modules if re.search("_(item|response_[0-9]+|out)$", name)] == []
 
 
 def test_the_whole_journey(generated: Path, service: Service) -> None:
