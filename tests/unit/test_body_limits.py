@@ -25,8 +25,7 @@ MODELS = [model for model in (*accounts.MODELS, *tasks.MODELS) if issubclass(mod
 
 def largest(schema: dict[str, Any], named: dict[str, Any]) -> int:
     """Bytes of the largest value without white space between its parts; `named` are what references lead to."""
-    if "$ref" in schema:
-        return largest(named[schema["$ref"].rpartition("/")[2]], named)
+    schema = named.get(schema.get("$ref", "").rpartition("/")[2], schema)
     if "anyOf" in schema:
         return max(largest(kind, named) for kind in schema["anyOf"])
     match schema.get("type"):
