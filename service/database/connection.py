@@ -1,5 +1,6 @@
 """One connection: how it is opened, on which of several hosts, and how it is repaired after a cancellation."""
 
+import asyncio
 import socket
 import ssl
 from dataclasses import dataclass
@@ -62,7 +63,10 @@ class PoolOptions:
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
     """An asyncpg connection that knows its own history."""
 
-    __slots__ = ("expires_at", "generation", "used_at")
+    __slots__ = ("commits", "expires_at", "generation", "used_at")
+
+    commits: bool
+    """What is running on it ends with a commit."""
 
     expires_at: float
     used_at: float
@@ -77,6 +81,17 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no 
         await self.execute("ROLLBACK" if self.is_in_transaction() else "SELECT", timeout=timeout_seconds)
         if self.is_in_transaction():  # the BEGIN that was given up came through after all
             await self.execute("ROLLBACK", timeout=timeout_seconds)
+
+    def _cancel_current_command(self, waiter: asyncio.Future[None], cancel_waiter: asyncio.Future[None]) -> None:
+        """The driver's own, for whatever was given up.
+
+        A commit that waits for a synchronous standby and is told to stop has happened, but on this server alone: all
+        see it, and a failover loses it. PostgreSQL itself ends everything before that wait by statement_timeout.
+        """
+        if self.commits:
+            waiter.set_result(None)
+        else:
+            super()._cancel_current_command(waiter, cancel_waiter)
 
     def keep_alive(self, how: KeepAlive) -> None:
         """What libpq asks of the kernel, as far as this kernel has it."""
@@ -155,6 +170,7 @@ class Connector:
         except BaseException:
             connection.terminate()
             raise
+        connection.commits = False
         connection.used_at = monotonic()
         connection.expires_at = connection.used_at + o.max_age * uniform(1 - AGE_JITTER, 1)  # noqa: S311  jitter
         return connection

@@ -75,6 +75,7 @@ class Pool(Lender):
                 transaction = connection.transaction(isolation="read_committed")
                 await transaction.start()
                 yield Transaction(connection, self)
+                connection.commits = True
                 await transaction.commit()
         except Exception as error:
             if (problem := errors.translate(error)) is not None and problem is not error:
@@ -117,6 +118,7 @@ class Pool(Lender):
         for attempt in range(RETRIES + 1):
             try:
                 connection = await self.acquire()
+                connection.commits = not statement.reads
                 return await self.run_on(connection, statement.operation, statement.sql, args, deadline)
             except Exception as error:
                 if attempt == RETRIES or not _may_repeat(statement, error):
@@ -205,6 +207,7 @@ class Lease:
         except BaseException as error:
             await self._timeout.__aexit__(type(error), error, error.__traceback__)
             raise
+        self._connection.commits = False
         return self._connection
 
     async def __aexit__(

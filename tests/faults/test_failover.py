@@ -90,3 +90,31 @@ def test_a_server_that_turns_read_only_costs_its_connections_and_no_write(
         time.sleep(1.1)  # connections are not thrown away more often than once a second
         assert user.http.post(user.tasks, json={"title": "first after it"}).status_code == 201
         assert service.metric('db_pool_connections_closed_total{reason="expired"}') >= 1
+
+
+def test_nobody_sees_what_the_synchronous_standby_does_not_have() -> None:
+    """To break off a commit's wait for its standby would make it seen by all, and a failover would take it back."""
+    with postgres() as primary:
+        primary.create()
+        standby = primary.standby()
+        standby.start()
+        try:
+            run_sql(primary.tcp_url(), "ALTER SYSTEM SET synchronous_standby_names = '*'")
+            run_sql(primary.tcp_url(), "SELECT pg_reload_conf()")
+            eventually(lambda: run_sql(primary.tcp_url(), "SELECT sync_state FROM pg_stat_replication") == [("sync",)])
+            with serve(primary.tcp_url(), DB_POOL_MIN="1") as service, sign_up(service.url) as user:
+                path = f"{user.tasks}/{user.create('there')['id']}"
+                standby.freeze()
+                key = {"Idempotency-Key": "once"}
+                answers = [user.http.delete(path), user.http.delete(path)]
+                answers += [user.http.post(user.tasks, json={"title": "once"}, headers=key) for _ in range(2)]
+                seen = [task["title"] for task in user.http.get(user.tasks).json()]
+                standby.thaw()
+                eventually(lambda: user.http.get(path).status_code == 404)
+                repeated = user.http.post(user.tasks, json={"title": "once"}, headers=key)
+                left = [task["title"] for task in user.http.get(user.tasks).json()]
+        finally:
+            standby.crash()
+    assert {answer.status_code for answer in answers} == {503}
+    assert seen == ["there"]
+    assert (repeated.status_code, left) == (201, ["once"])

@@ -77,7 +77,7 @@ PARTS = (
         "lifecycle.py",
     ),
     Part("sanic.config.Config", "TOUCHUP AUTO_EXTEND", "admin.py"),
-    Part("asyncpg.connection.Connection", "_top_xact _transport", "database/connection.py"),
+    Part("asyncpg.connection.Connection", "_cancel_current_command _top_xact _transport", "database/connection.py"),
     Part("asyncpg.pgproto.pgproto", "UUID", "identifiers.py"),
     Part(
         CLIENT,
@@ -118,6 +118,7 @@ REWRITTEN = {
     (CLIENT, "create_connection"): ("database/orm.py", "c17c476c4cd3"),
     (CLIENT, "_close"): ("database/orm.py", "6b2ffb92cf5b"),
     (CLIENT, "_in_transaction"): ("database/orm.py", "d449e1fa4a1f"),
+    ("asyncpg.connection.Connection", "_cancel_current_command"): ("database/connection.py", "97b11c5dd361"),
     ("aerich.Command", "upgrade"): ("database/migrate.py", "06896ee9893d"),
     ("aerich.Command", "downgrade"): ("database/migrate.py", "32182e32354a"),
     (HISTOGRAM, "_metric_init"): ("telemetry/histogram.py", "4cc84843f623"),
