@@ -62,6 +62,8 @@ class Changes(NamedTuple):
 
 
 _COLUMNS = ", ".join(COLUMNS)
+# Without its content, of which nothing is told: a page would end by the length of what is not on it.
+_DELETED_COLUMNS = ", ".join(name if name in {"id", "user_id"} else "NULL" for name in COLUMNS)
 _DELETION = (
     f"""convert_to(concat('{{"type":"deleted","id":"', id, '","deleted_at":"', {moment("key")}, '"}}'), 'UTF8')"""
 )
@@ -75,7 +77,7 @@ _ROWS = (
     f"(SELECT {_COLUMNS}, updated_at AS key, true AS live FROM tasks"  # noqa: S608  fixed text
     " WHERE user_id = $1 AND (updated_at, id) > ($2, $3) ORDER BY updated_at, id LIMIT $5)"
     " UNION ALL"
-    f" (SELECT {_COLUMNS}, deleted_at, false FROM deleted_tasks"
+    f" (SELECT {_DELETED_COLUMNS}, deleted_at, false FROM deleted_tasks"
     f" WHERE user_id = $1 AND (deleted_at, id) > {_DELETED_BEHIND}"
     " ORDER BY deleted_at, id LIMIT $5)"
     " ORDER BY key, id LIMIT $5"

@@ -22,7 +22,9 @@ _STORED = "coalesce(octet_length(title), 0) + coalesce(octet_length(description)
 def bounded(rows: str, *, order: str, limit: int, document: str = document_of(), also: str = "") -> str:
     """The statement for the documents of `rows`, which are in `order`, up to the one with which a page is too long.
 
-    `rows` have a `key` and an `id`; `also` names further columns that are wanted beside the document.
+    `rows` have a `key` and an `id`; `also` names further columns that are wanted beside the document. No document is
+    shorter than title and description of its row: else a page would end before it is full, and nobody would know that
+    more follow.
     """
     if limit <= SENDS_MAX:
         return f"SELECT {document} AS document{also} FROM ({rows}) page"  # noqa: S608  fixed texts

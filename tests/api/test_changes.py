@@ -60,6 +60,12 @@ def listed(user: User) -> dict[str, dict[str, Any]]:
         response = user.http.get(response.links["next"]["url"])
 
 
+def batch(user: User, operations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    response = user.http.post(f"{user.tasks}/batch", json={"operations": operations})
+    assert response.status_code == 200, response.text
+    return list(response.json()["results"])
+
+
 def test_the_first_sync_is_all_live_tasks_in_the_order_of_the_clock(user: User) -> None:
     tasks = [user.create(str(number)) for number in range(7)]
     assert user.http.delete(user.path(tasks[3])).status_code == 204
@@ -110,6 +116,18 @@ def test_what_is_deleted_during_the_first_sync_is_told(user: User) -> None:
     user.http.delete(user.path(tasks[0]))
     seen = follower.catch_up()
     assert [change.get("id") for change in seen] == [None, None, tasks[0]["id"]]
+
+
+def test_deletions_are_all_told_however_large_the_tasks_were(user: User) -> None:
+    large = {"op": "create", "task": {"title": "large", "description": "\U0001f40d" * 10_000}}
+    ids = [result["task"]["id"] for _ in range(5) for result in batch(user, [large] * 20)]
+    follower = Follower(user.http, user.tasks)
+    follower.catch_up()
+    batch(user, [{"op": "delete", "id": id_} for id_ in ids])
+    for limit in (7, 64, 500):
+        other = Follower(user.http, user.tasks, limit=limit)
+        other.token = follower.token
+        assert [change["id"] for change in other.catch_up()] == ids
 
 
 @pytest.mark.parametrize("token", ["x", "AAAA", "A" * 72, "", "\u00e9", "A" * 5000])
