@@ -37,8 +37,11 @@ class Position:
     """Deletions up to this time are none of its business: it began without any task. 0 once it has come that far."""
 
     complete_at: int
-    """When it had last seen everything: what was deleted since then has to be known still."""
+    """When it had last seen everything: what was deleted since then has to be known still. Told in steps."""
 
+
+STEP_SECONDS_MAX = 60.0
+"""In such steps a token tells how old it is, so that whoever repeats one gets the same answer, next token included."""
 
 BEGINNING = Position(0, _NO_ID, 0, 0)
 
@@ -127,29 +130,38 @@ async def read_changes(
     place = (_time(since.clock), UUID(bytes=since.task_id), first_sync)
     rows = await fetch_of_account(db, READ, user_id, *place, limit + 1)
     clock, now = microseconds(rows[0][0]), microseconds(rows[0][1])
+    step = _step(retention_seconds)
+    seen_at = now - now % step
     begun = since
     if since == BEGINNING:
-        begun = Position(0, _NO_ID, first_sync=clock, complete_at=now)
-    elif since.complete_at < now - retention_seconds * 1_000_000:
+        begun = Position(0, _NO_ID, first_sync=clock, complete_at=seen_at)
+    elif since.complete_at + step < now - retention_seconds * 1_000_000:
         raise SyncTokenExpired
     changes = [] if rows[0][2] is None else [_change(begun, *row[2:]) for row in rows]
     shown = changes[: fitting([len(change.document) for change in changes], limit)]
     if len(shown) < len(changes):
         return Changes(shown, shown[-1].position, more=True, clock=clock, now=now)
-    return Changes(shown, Position(max(clock, begun.clock), _ANY_ID, 0, now), more=False, clock=clock, now=now)
+    behind = Position(max(clock, begun.clock), _ANY_ID, 0, max(seen_at, begun.complete_at))
+    return Changes(shown, behind, more=False, clock=clock, now=now)
 
 
-async def read_position(db: Executor, user_id: UUID) -> Changes:
+async def read_position(db: Executor, user_id: UUID, *, retention_seconds: float) -> Changes:
     """No changes, and the position behind all that there have been so far. Raises Unauthorized."""
     [row] = await fetch_of_account(db, NOW, user_id)
     clock, now = microseconds(row[0]), microseconds(row[1])
-    return Changes([], Position(clock, _ANY_ID, 0, now), more=False, clock=clock, now=now)
+    behind = Position(clock, _ANY_ID, 0, now - now % _step(retention_seconds))
+    return Changes([], behind, more=False, clock=clock, now=now)
 
 
 def _change(begun: Position, at: float, task_id: UUID, live: bool, document: bytes) -> Change:  # noqa: FBT001  a row
     kind = "task" if live else "deleted"
     written = b'{"type":"task","task":%b}' % document if live else document
     return Change(kind, written, Position(microseconds(at), task_id.bytes, begun.first_sync, begun.complete_at))
+
+
+def _step(retention_seconds: float) -> int:
+    """In microseconds. A token is good for a step longer, which `KEPT_LONGER_SECONDS` in the trash allows for."""
+    return max(1, int(min(STEP_SECONDS_MAX, retention_seconds / 100) * 1_000_000))
 
 
 def _time(microseconds_since_1970: int) -> datetime:

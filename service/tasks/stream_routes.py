@@ -60,5 +60,6 @@ def _position(request: Request, tokens: SyncTokens, principal: Principal, since:
 async def _first_page(request: Request, reader: Reader, position: Position | None) -> Changes:
     services = services_of(request)
     if position is None:
-        return await read_position(services.pool, reader.user_id)
+        retention_seconds = services.sync_tokens.retention_seconds
+        return await read_position(services.pool, reader.user_id, retention_seconds=retention_seconds)
     return await services.streaming.delivery.read(reader, position)

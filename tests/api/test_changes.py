@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.support.database import Database
+from tests.support.drill import eventually
 from tests.support.problems import assert_problem
 from tests.support.server import Service
 from tests.support.users import User
@@ -96,6 +97,21 @@ def test_every_kind_of_change_is_told_once_in_its_latest_state(user: User) -> No
     assert follower.tasks == listed(user)
     again = user.http.get(f"{user.tasks}/changes", params={"since": token}).json()
     assert again["changes"] == seen, "repeating a token repeats its answer"
+
+
+@pytest.mark.parametrize("limit", [2, 100])
+def test_repeating_a_token_repeats_its_answer_to_the_byte(user: User, limit: int) -> None:
+    first = user.http.get(f"{user.tasks}/changes").json()["next"]
+    for number in range(3):
+        user.create(str(number))
+    pages: tuple[dict[str, str], ...] = ({}, {"since": first})
+    for page in pages:
+
+        def repeats(page: dict[str, str] = page) -> bool:
+            asked = {"limit": str(limit), **page}
+            return len({user.http.get(f"{user.tasks}/changes", params=asked).content for _ in range(3)}) == 1
+
+        eventually(repeats)  # unless the tokens grow a step older in between
 
 
 def test_what_is_erased_stays_a_deletion(user: User) -> None:
