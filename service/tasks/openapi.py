@@ -206,6 +206,7 @@ OPERATIONS = (
         "erase_task",
         "Erase a deleted task",
         description="Its content is gone from the database; what remains is that a task of this id was deleted.",
+        parameters=_CONDITIONS,
         answers=(Answer(204, "The content is gone"),),
         problems=_ONE,
     ),
@@ -214,8 +215,9 @@ OPERATIONS = (
         _TRASH,
         "empty_trash",
         "Erase all deleted tasks",
+        parameters=_CONDITIONS,
         answers=(Answer(204, "The contents are gone"),),
-        problems=(problems.Forbidden,),
+        problems=(problems.Forbidden, problems.PreconditionFailed),
     ),
     _operation(
         "get",

@@ -57,8 +57,14 @@ FOUND = Statement(
 )
 ERASE = Statement(
     "trash_erase",
-    f"UPDATE deleted_tasks SET {_ERASED} WHERE {_MINE}"  # noqa: S608  fixed text
+    f"UPDATE deleted_tasks SET {_ERASED} WHERE {_MINE} AND {in_states(3)}"  # noqa: S608  fixed text
     " AND EXISTS (SELECT FROM users WHERE id = $2 AND ended_at IS NULL) RETURNING id",
+)
+STATE = Statement(
+    "trash_state",
+    "SELECT date_part('epoch', updated_at) FROM deleted_tasks"  # noqa: S608  fixed text
+    f" WHERE {_MINE} AND EXISTS (SELECT FROM users WHERE id = $2 AND ended_at IS NULL)",
+    reads=True,
 )
 ERASE_SOME = Statement(
     "trash_erase_some",
@@ -111,10 +117,18 @@ class TrashStore:
                 raise PreconditionFailed(headers={"ETag": tag})
         raise DatabaseBusy  # while the statement waited, the task was deleted or the count fell, each time
 
-    async def erase(self, task_id: UUID) -> None:
-        """Raises TaskNotFound."""
-        if await self._db.fetchrow(ERASE, task_id, self._user_id) is None:
-            raise TaskNotFound
+    async def erase(self, task_id: UUID, states: Preconditions = ANY_STATE) -> None:
+        """`states` are of the task before it was deleted. Raises TaskNotFound or PreconditionFailed."""
+        mine = (task_id, self._user_id)
+        for _ in range(TRIES):
+            if await self._db.fetchrow(ERASE, *mine, *states) is not None:
+                return
+            found = await self._db.fetchrow(STATE, *mine)
+            if found is None:
+                raise TaskNotFound
+            if not states.allow(tag := task_tag(found[0])):
+                raise PreconditionFailed(headers={"ETag": tag})
+        raise DatabaseBusy  # restored and deleted again between the two statements, each time
 
     async def erase_all(self) -> None:
         """In portions, each of which is a transaction: a fault in the middle leaves less than there was.

@@ -11,7 +11,7 @@ from service.accounts.principal import owner_of_path, principal_of
 from service.database.pool import Executor
 from service.http.requests import Request
 from service.http.responses import OWN, READ, no_content
-from service.rest.conditional import conditional_json, preconditions
+from service.rest.conditional import body_tag, check, conditional_json, is_conditional, preconditions
 from service.tasks.parameters import LIMIT_DEFAULT, Cursor, Limit, parse_query
 from service.tasks.routes import changed, next_link
 from service.tasks.schemas import parse_task_id
@@ -64,12 +64,16 @@ async def restore_task(request: Request, user_id: str, task_id: str) -> HTTPResp
 @trash.delete("/<task_id:str>")
 async def erase_task(request: Request, user_id: str, task_id: str) -> HTTPResponse:
     """Erase a deleted task"""
-    await trash_store(request).erase(parse_task_id(task_id))
+    await trash_store(request).erase(parse_task_id(task_id), preconditions(request.headers))
     return no_content()
 
 
 @trash.delete("")
 async def empty_trash(request: Request, user_id: str) -> HTTPResponse:
     """Erase all deleted tasks"""
-    await trash_store(request).erase_all()
+    store = trash_store(request)
+    if is_conditional(request.headers):
+        page, _ = await store.page(LIMIT_DEFAULT, None)
+        check(request.headers, body_tag(page))
+    await store.erase_all()
     return no_content()

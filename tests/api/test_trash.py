@@ -89,6 +89,36 @@ def test_what_is_erased_is_gone_from_the_database(database: Database, user: User
     assert all(row[name] is None for row in rows for name in CONTENT)
 
 
+@pytest.mark.parametrize("condition", [{"If-Match": '"stale"'}, {"If-None-Match": "*"}])
+def test_nothing_is_erased_in_a_state_that_the_request_excludes(user: User, condition: dict[str, str]) -> None:
+    task = user.create()
+    tag = user.http.get(user.path(task)).headers["ETag"]
+    delete(user, task)
+    trash_tag = user.http.get(f"/api/{user.id}/trash").headers["ETag"]
+    for path, current in ((f"/api/{user.id}/trash", trash_tag), (f"/api/{user.id}/trash/{task['id']}", tag)):
+        answer = user.http.delete(path, headers=condition)
+        assert_problem(answer, 412, "precondition_failed")
+        assert answer.headers["ETag"] == current
+    assert [found["id"] for found in trash_of(user)] == [task["id"]]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_is_in_the_state_that_was_seen_is_erased(user: User, *, whole: bool) -> None:
+    task = user.create()
+    tag = user.http.get(user.path(task)).headers["ETag"]
+    delete(user, task)
+    if whole:
+        tag = user.http.get(f"/api/{user.id}/trash").headers["ETag"]
+    path = f"/api/{user.id}/trash" if whole else f"/api/{user.id}/trash/{task['id']}"
+    assert user.http.delete(path, headers={"If-Match": tag}).status_code == 204
+    assert trash_of(user) == []
+
+
+def test_conditions_do_not_count_for_what_is_not_in_the_trash(user: User) -> None:
+    path = f"/api/{user.id}/trash/{user.create()['id']}"
+    assert_problem(user.http.delete(path, headers={"If-Match": '"stale"'}), 404, "task_not_found")
+
+
 def test_a_full_trash_is_erased_in_portions(database: Database, user: User) -> None:
     database.query(
         "INSERT INTO deleted_tasks (id, user_id, deleted_at, title) SELECT gen_random_uuid(), $1, now(), n::text"
