@@ -45,6 +45,9 @@ TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 # of another name, and the body for the next request: whoever shares a connection could be handed a smuggled one.
 FIELD = TOKEN + rb":[^\x00-\x08\x0a-\x1f\x7f]*"
 
+# What a client may spell in either way, RFC 3986 section 6.2.2.2: letters, digits and four marks.
+_UNRESERVED = re.compile(rb"%(2[DdEe]|3[0-9]|[46][1-9A-Fa-f]|5[0-9AaFf]|7[0-9AaEe])")
+
 _AUTHORITY = rb"(?:\[[0-9A-Za-z:.~!$&'()*+,;=_-]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?"
 _HOST = re.compile(_AUTHORITY.decode(), re.ASCII)
 _ABSOLUTE = re.compile(rb"(?i:https?)://(" + _AUTHORITY + rb")")
@@ -91,6 +94,9 @@ class Request(SanicRequest):
         if absolute is not None:
             url_bytes = url_bytes[absolute.end() :]
             url_bytes = url_bytes if url_bytes.startswith(b"/") else b"/" + url_bytes
+        if b"%" in url_bytes:
+            path, mark, query = url_bytes.partition(b"?")
+            url_bytes = _UNRESERVED.sub(_character, path) + mark + query
         super().__init__(url_bytes, headers, version, method, transport, app, head, stream_id)
         if not tidy:
             self.headers = Header((name, value.rstrip(" \t")) for name, value in self.headers.items())
@@ -131,6 +137,10 @@ class Request(SanicRequest):
 
 def new_request_id() -> str:
     return random.randbytes(16).hex()  # noqa: S311  it need not be hard to guess
+
+
+def _character(encoded: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(encoded[1].decode())
 
 
 def _check_host(headers: Header, version: str) -> None:

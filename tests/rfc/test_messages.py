@@ -172,6 +172,16 @@ def test_a_target_in_absolute_form_is_taken_whatever_the_host_says(service: Serv
     assert first(service, missing, stays_open=False).status == 400
 
 
+def test_a_character_is_the_same_however_it_is_spelt(service: Service, writer: User) -> None:
+    task = writer.create()
+    for path, spelt in ((writer.path(task), "-"), (JWKS, "."), (JWKS, "w"), ("/api/auth/me", "a")):
+        for encoded in (f"%{ord(spelt):02x}", f"%{ord(spelt):02X}"):
+            answer = writer.http.get(path.replace(spelt, encoded))
+            assert (answer.status_code, answer.content) == (200, writer.http.get(path).content), encoded
+    for reserved in ("%2F", "%2f", "%25", "%3A", "%00", "%"):
+        assert writer.http.get(f"{writer.path(task)}{reserved}").status_code in (404, 422), reserved
+
+
 @pytest.mark.parametrize("target", ["http://a", "http://a?x"])
 def test_a_target_without_a_path_asks_for_the_root(service: Service, target: str) -> None:
     assert first(service, request("GET", target), stays_open=True).headers["location"] == "/docs"
