@@ -77,6 +77,15 @@ def test_an_invalid_signup_makes_no_account(
     assert database.value("SELECT count(*) FROM users WHERE email = $1", email) == 0
 
 
+@pytest.mark.parametrize(
+    "domain", ["corp.local", "localhost", "sub.localhost", "test", "x.test", "x.invalid", "intranet"]
+)
+def test_an_address_within_a_private_network_is_one(visitor: httpx.Client, domain: str) -> None:
+    email = f"{new_email().partition('@')[0]}@{domain}"
+    assert visitor.post(SIGNUP, json=credentials(email)).status_code == 201
+    assert visitor.post(LOGIN, json=credentials(email)).json()["user"]["email"] == email
+
+
 @pytest.mark.parametrize("missing", ["email", "password"])
 def test_email_and_password_are_required(visitor: httpx.Client, missing: str) -> None:
     body = credentials(new_email())
