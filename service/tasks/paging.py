@@ -181,8 +181,9 @@ def _filters(p: ListParameters) -> tuple[tuple[str, ...], tuple[object, ...]]:
         ("created_at <= {}", p.created_to),
         ("updated_at >= {}", p.updated_from),
         ("updated_at <= {}", p.updated_to),
-        (f"{DUE} >= {{}}", p.due_from),
-        (f"{DUE} <= {{}}", p.due_to),
+        # As text, since the driver would take the first and the last moment of all for infinite ones.
+        (f"{DUE} >= {{}}::text::timestamptz", p.due_from and p.due_from.isoformat()),
+        (f"{DUE} <= {{}}::text::timestamptz", p.due_to and p.due_to.isoformat()),
         ("priority = ANY ({}::smallint[])", p.priority and [PRIORITIES.index(name) for name in p.priority]),
         ("labels @> {}::text[]", p.label and list(p.label)),
     ]

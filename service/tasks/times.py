@@ -8,7 +8,10 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_HOUR_AND_MINUTE = r"([01]\d|2[0-3]):[0-5]\d"  # "24:00" and "+05:60" mean something to some versions of Python
+_MOMENT = re.compile(
+    rf"\d{{4}}-\d\d-\d\d[Tt ]{_HOUR_AND_MINUTE}:\d\d(\.\d{{1,9}})?([Zz]|[+-]{_HOUR_AND_MINUTE})", re.ASCII
+)
 
 
 def _day(value: object) -> object:

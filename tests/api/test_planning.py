@@ -92,6 +92,10 @@ def test_setting_one_due_clears_the_other(user: User) -> None:
         ({"due_at": "0001-01-01T00:00:00+01:00"}, "/due_at"),
         ({"due_at": "9999-12-31T23:59:59-01:00"}, "/due_at"),
         ({"due_at": True}, "/due_at"),
+        ({"due_at": "2026-12-24T24:00:00Z"}, "/due_at"),
+        ({"due_at": "2026-12-24T10:60:00Z"}, "/due_at"),
+        ({"due_at": "2026-12-24T10:00:00+05:60"}, "/due_at"),
+        ({"due_at": "2026-12-24T10:00:00-24:00"}, "/due_at"),
         ({"priority": "High"}, "/priority"),
         ({"priority": 3}, "/priority"),
         ({"priority": None}, "/priority"),
@@ -220,6 +224,19 @@ def test_filters_of_plans(user: User) -> None:
     # As generated clients send it, whatever the description says of commas.
     linked = user.http.get(f"{user.tasks}?priority=low&priority=high,none&limit=2&sort=title")
     assert titles(linked.json() + user.http.get(linked.links["next"]["url"]).json()) == "abd"
+
+
+@pytest.mark.parametrize(
+    ("plan", "moment"),
+    [
+        ({"due_on": "9999-12-31"}, "9999-12-31T23:59:59.999999Z"),
+        ({"due_at": "9999-12-31T23:59:59.999999Z"}, "9999-12-31T23:59:59.999999Z"),
+        ({"due_at": "0001-01-01T00:00:00Z"}, "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_the_first_and_the_last_moment_are_moments_like_others(user: User, plan: dict[str, str], moment: str) -> None:
+    task = user.create(**plan)
+    assert user.list(due_from=moment, due_to=moment) == [task]
 
 
 @pytest.mark.parametrize(
