@@ -67,14 +67,14 @@ def parse(schema: type[B], request: Request, accepted: tuple[str, ...] = ACCEPT_
 
 def invalid(error: ValidationError, body: bytes | None = None, tags: frozenset[str] = frozenset()) -> Invalid | NotJson:
     """What is wrong with a body, or with the query's parameters (`body` is None)."""
-    fault = None if body is None else _broken(body)
-    if fault is not None:
-        return fault
+    broken = None if body is None else _broken(body)
+    if broken is not None:
+        return broken
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     if faults[0]["type"] == "json_invalid":  # nested deeper than pydantic goes
         return NotJson()
     where = _parameter if body is None else partial(_pointer, tags)
-    return Invalid([_fault(where(tuple(f["loc"])), f["msg"], f["type"]) for f in faults])
+    return Invalid([fault(where(tuple(f["loc"])), f["msg"], f["type"]) for f in faults])
 
 
 def _parameter(location: tuple[int | str, ...]) -> str:
@@ -86,7 +86,8 @@ def _pointer(tags: frozenset[str], location: tuple[int | str, ...]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def _fault(pointer: str, message: str, code: str) -> FieldError:
+def fault(pointer: str, message: str, code: str) -> FieldError:
+    """With a pointer that an answer can hold, however long a name the client has made up."""
     pointer = pointer.encode("utf-8", "replace").decode()[:200]
     return {"pointer": pointer, "message": message, "code": _CODES.get(code, code)}
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, WithJso
 from pydantic_core import PydanticCustomError
 
 from service.problems import Invalid
-from service.rest.bodies import invalid
+from service.rest.bodies import fault, invalid
 from service.tasks.model import PRIORITIES
 from service.tasks.schemas import Label, Priority
 from service.tasks.times import parse_day, parse_moment
@@ -97,7 +97,7 @@ def parse_query(schema: type[P], query_string: str) -> P:
         if name in REPEATABLE:
             parameters[name] = (*parameters.get(name, ()), value)
         elif name in parameters:
-            raise Invalid.field("", "A parameter is given twice", "duplicate_parameter")
+            raise Invalid([fault(name, "The parameter is given twice", "duplicate_parameter")])
         else:
             parameters[name] = value
     try:
