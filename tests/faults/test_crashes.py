@@ -5,11 +5,13 @@ import time
 import pytest
 
 from tests.support.database import Database
-from tests.support.drill import pick, report
+from tests.support.drill import eventually, pick, report
 from tests.support.load import Load
 from tests.support.postgres import Postgres
 from tests.support.server import serve
 from tests.support.users import sign_up
+
+WRITES_BEFORE_CRASH = 10
 
 
 @pytest.mark.drill
@@ -20,8 +22,9 @@ def test_acknowledged_writes_survive_crashes_and_repeats_write_once(
     back = []
     with serve(own_database.url) as service, sign_up(service.url) as user:
         with Load(user, workers=8, pause_seconds=0.005) as load:
-            for _ in range(crashes):
+            for number in range(crashes):
                 time.sleep(0.7)
+                eventually(lambda: len(load.written.acknowledged) > WRITES_BEFORE_CRASH * (number + 1), 30)  # noqa: B023
                 own_postgres.crash()
                 own_postgres.start()
                 back.append(load.until_success(time.monotonic()))
@@ -41,7 +44,7 @@ def test_acknowledged_writes_survive_crashes_and_repeats_write_once(
         repeated=len(unknown),
         first_success=max(back),
     )
-    assert len(acknowledged) > 10 * crashes
+    assert len(acknowledged) > WRITES_BEFORE_CRASH * crashes
     assert acknowledged - set(times) == set(), "lost"
     assert set(times.values()) == {1}, "written twice"
     assert set(times) == acknowledged | set(unknown)
