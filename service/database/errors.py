@@ -44,6 +44,7 @@ BY_SQLSTATE: dict[str, type[Problem]] = {
 }
 
 READ_ONLY = "25006"
+TOO_MANY_CONNECTIONS = "53300"
 
 # The statement was refused or rolled back and nothing of it remains: running it again is safe.
 NOTHING_DONE = frozenset({"55P03", "40P01", "40001", READ_ONLY})

@@ -9,6 +9,7 @@ import structlog
 
 from service.background import Background
 from service.database import errors
+from service.database.commits import Commits
 from service.database.connection import Backoff, Connection, Connector, PoolOptions
 from service.database.faults import sentence
 from service.database.waiters import Waiters
@@ -26,6 +27,9 @@ CHECK_TIMEOUT_SECONDS = 0.5
 REPAIR_TIMEOUT_SECONDS = 1.0
 CLOSE_TIMEOUT_SECONDS = 1.0
 
+UNANSWERED_COMMITS_MIN = 5
+"""So many, or half the maximum of the pool, have writes refused: a few are what a network loses."""
+
 EXPIRE_INTERVAL_SECONDS = 1.0
 """While a failover takes its time, new connections may be read-only too: this bounds how often all are replaced."""
 
@@ -40,6 +44,7 @@ class Lender:
         self._all: set[Connection] = set()
         self._idle: deque[Connection] = deque()  # the one used last is at the right, and lent first
         self._waiters = Waiters()
+        self.commits = Commits(max(options.maximum // 2, UNANSWERED_COMMITS_MIN))
         self._opening = self._checking = self._closing = 0
         self._backoff = Backoff()
         self._suspect_before = 0.0  # a connection last used earlier may have died with another that did
@@ -217,6 +222,8 @@ class Lender:
                 sqlstate=errors.sqlstate(error),
                 reason=sentence(error, self.options.database),
             )
+        if errors.sqlstate(error) != errors.TOO_MANY_CONNECTIONS:
+            self.commits.reset()  # the server is not there: nothing piles up on it
         asyncio.get_running_loop().call_later(self._backoff.failed(), self._grow)
         if not self._all and not self._opening:
             self._waiters.refuse_all()  # nobody is left who could come back to serve them
@@ -249,6 +256,8 @@ class Lender:
         try:
             await connection.repair(REPAIR_TIMEOUT_SECONDS)
         except BaseException as error:
+            if connection.commits and not self._closed:
+                self.commits.unanswered()
             self._failed(connection, "broken")
             if not errors.of_database(error):
                 raise

@@ -71,12 +71,16 @@ class Pool(Lender):
         the rollback: a task of the pool does it before the connection is lent again.
         """
         try:
+            self.commits.check()
             async with self.lease() as connection:
                 transaction = connection.transaction(isolation="read_committed")
                 await transaction.start()
-                yield Transaction(connection, self)
+                inside = Transaction(connection, self)
+                yield inside
                 connection.commits = True
                 await transaction.commit()
+                if inside.wrote:
+                    self.commits.reset()
         except Exception as error:
             if (problem := errors.translate(error)) is not None and problem is not error:
                 raise problem from error
@@ -117,9 +121,7 @@ class Pool(Lender):
     ) -> list[asyncpg.Record]:
         for attempt in range(RETRIES + 1):
             try:
-                connection = await self.acquire()
-                connection.commits = not statement.reads
-                return await self.run_on(connection, statement.operation, statement.sql, args, deadline)
+                return await self._run(statement, args, deadline)
             except Exception as error:
                 if attempt == RETRIES or not _may_repeat(statement, error):
                     if (problem := errors.translate(error)) is not None and problem is not error:
@@ -127,6 +129,16 @@ class Pool(Lender):
                     raise
             await asyncio.sleep(random.uniform(0, RETRY_JITTER_SECONDS) * attempt)  # noqa: S311  jitter
         raise AssertionError("unreachable")
+
+    async def _run(self, statement: Statement, args: Sequence[object], deadline: float | None) -> list[asyncpg.Record]:
+        if not statement.reads:
+            self.commits.check()
+        connection = await self.acquire()
+        connection.commits = not statement.reads
+        rows = await self.run_on(connection, statement.operation, statement.sql, args, deadline)
+        if rows and not statement.reads:  # without rows it may have had nothing to commit
+            self.commits.reset()
+        return rows
 
     async def fetchrow(self, statement: Statement, *args: object) -> asyncpg.Record | None:
         rows = await self.fetch(statement, *args)
@@ -156,11 +168,13 @@ class Pool(Lender):
 class Transaction:
     """Runs statements one after the other in one transaction. Raises the driver's errors as they are."""
 
-    __slots__ = ("_connection", "_pool")
+    __slots__ = ("_connection", "_pool", "wrote")
 
     def __init__(self, connection: Connection, pool: Pool) -> None:
         self._connection = connection
         self._pool = pool
+        self.wrote = False
+        """Whether a statement has surely written something; what the models write does not count."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:
@@ -179,9 +193,11 @@ class Transaction:
     async def fetch(self, statement: Statement, *args: object) -> list[asyncpg.Record]:
         started_at = monotonic()
         try:
-            return await self._connection.fetch(statement.sql, *args)  # type: ignore[no-any-return]  # asyncpg ships no types
+            rows: list[asyncpg.Record] = await self._connection.fetch(statement.sql, *args)
         finally:
             self._pool.observe(statement.operation, monotonic() - started_at)
+        self.wrote = self.wrote or bool(rows and not statement.reads)
+        return rows
 
     async def fetchrow(self, statement: Statement, *args: object) -> asyncpg.Record | None:
         rows = await self.fetch(statement, *args)

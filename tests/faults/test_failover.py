@@ -1,6 +1,8 @@
 """The connection or the server behind it is not what it was."""
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
 from tests.support.database import Database, run_sql
@@ -92,8 +94,9 @@ def test_a_server_that_turns_read_only_costs_its_connections_and_no_write(
         assert service.metric('db_pool_connections_closed_total{reason="expired"}') >= 1
 
 
-def test_nobody_sees_what_the_synchronous_standby_does_not_have() -> None:
-    """To break off a commit's wait for its standby would make it seen by all, and a failover would take it back."""
+@contextmanager
+def synchronous_pair() -> Iterator[tuple[Postgres, Postgres]]:
+    """A primary whose commits wait for its standby."""
     with postgres() as primary:
         primary.create()
         standby = primary.standby()
@@ -102,19 +105,49 @@ def test_nobody_sees_what_the_synchronous_standby_does_not_have() -> None:
             run_sql(primary.tcp_url(), "ALTER SYSTEM SET synchronous_standby_names = '*'")
             run_sql(primary.tcp_url(), "SELECT pg_reload_conf()")
             eventually(lambda: run_sql(primary.tcp_url(), "SELECT sync_state FROM pg_stat_replication") == [("sync",)])
-            with serve(primary.tcp_url(), DB_POOL_MIN="1") as service, sign_up(service.url) as user:
-                path = f"{user.tasks}/{user.create('there')['id']}"
-                standby.freeze()
-                key = {"Idempotency-Key": "once"}
-                answers = [user.http.delete(path), user.http.delete(path)]
-                answers += [user.http.post(user.tasks, json={"title": "once"}, headers=key) for _ in range(2)]
-                seen = [task["title"] for task in user.http.get(user.tasks).json()]
-                standby.thaw()
-                eventually(lambda: user.http.get(path).status_code == 404)
-                repeated = user.http.post(user.tasks, json={"title": "once"}, headers=key)
-                left = [task["title"] for task in user.http.get(user.tasks).json()]
+            yield primary, standby
         finally:
             standby.crash()
+
+
+def test_nobody_sees_what_the_synchronous_standby_does_not_have() -> None:
+    """To break off a commit's wait for its standby would make it seen by all, and a failover would take it back."""
+    with (
+        synchronous_pair() as (primary, standby),
+        serve(primary.tcp_url(), DB_POOL_MIN="1") as service,
+        sign_up(service.url) as user,
+    ):
+        path = f"{user.tasks}/{user.create('there')['id']}"
+        standby.freeze()
+        key = {"Idempotency-Key": "once"}
+        answers = [user.http.delete(path), user.http.delete(path)]
+        answers += [user.http.post(user.tasks, json={"title": "once"}, headers=key) for _ in range(2)]
+        seen = [task["title"] for task in user.http.get(user.tasks).json()]
+        standby.thaw()
+        eventually(lambda: user.http.get(path).status_code == 404)
+        repeated = user.http.post(user.tasks, json={"title": "once"}, headers=key)
+        left = [task["title"] for task in user.http.get(user.tasks).json()]
     assert {answer.status_code for answer in answers} == {503}
     assert seen == ["there"]
     assert (repeated.status_code, left) == (201, ["once"])
+
+
+def test_reads_go_on_while_no_commit_is_answered() -> None:
+    """PostgreSQL keeps a process for each commit that waits for a standby: were there ever more, nobody could read."""
+    with (
+        synchronous_pair() as (primary, standby),
+        serve(primary.tcp_url(), DB_POOL_MAX="10", DB_STATEMENT_TIMEOUT_SECONDS="0.5") as service,
+        ExitStack() as users,
+    ):
+        people = [users.enter_context(sign_up(service.url)) for _ in range(20)]
+        standby.freeze()
+        answers = [person.http.post(person.tasks, json={"title": "x"}) for person in people]
+        stuck = run_sql(primary.tcp_url(), "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+        reads = {person.http.get(person.tasks).status_code for person in people}
+        standby.thaw()
+        late = eventually(lambda: people[0].http.post(people[0].tasks, json={"title": "y"}).status_code == 201, 15)
+        after = {person.http.post(person.tasks, json={"title": "z"}).status_code for person in people}
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "database_timeout")}
+    assert 5 <= stuck[0][0] < 12, "five that had writes refused, two that were on their way by then, and three tries"
+    assert (reads, after) == ({200}, {201})
+    assert late < 11
