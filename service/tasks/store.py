@@ -102,7 +102,6 @@ DELETE = Statement(
     f" ROW (excluded.deleted_at, {', '.join(f'excluded.{name}' for name in COLUMNS)}) RETURNING id",
 )
 CLOCK = shared_read("task_clock", _select_clock, user_id="uuid")
-LOCK_USER = Statement("task_lock_user", "SELECT FROM users WHERE id = $1 AND ended_at IS NULL FOR NO KEY UPDATE")
 
 
 class TaskStore:
@@ -155,11 +154,6 @@ class TaskStore:
         statement, arguments = query.counting(self._user_id)
         row = await self._db.fetchrow(statement, *arguments)
         return 0 if row is None else int(row[0])
-
-    async def lock(self) -> None:
-        """Within a transaction: nobody else changes the user's tasks until it ends. Raises Unauthorized."""
-        if await self._db.fetchrow(LOCK_USER, self._user_id) is None:
-            raise Unauthorized
 
     # Raise PreconditionFailed when the task is in none of the states that the request allows.
 

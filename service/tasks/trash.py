@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from service.database.pool import Executor, Statement
-from service.problems import DatabaseBusy, PreconditionFailed, TaskNotFound, TooManyTasks
+from service.problems import DatabaseBusy, PreconditionFailed, TaskNotFound, TooManyTasks, Unauthorized
 from service.rest.conditional import ANY_STATE, Preconditions, task_tag
 from service.tasks.account import fetch_of_account, of_account
 from service.tasks.clock import LOCK, advance, in_states
 from service.tasks.fields import COLUMNS, CONTENT, DELETED_AT, FIELDS, document
 from service.tasks.pages import bounded, joined, page_of
 from service.tasks.parameters import LIMIT_MAX
-from service.tasks.store import CLOCK, TRIES, Task, task_of
+from service.tasks.store import TRIES, Task, task_of
 
 ERASE_PORTION = 1000
 PURGE_PORTION = 1000
@@ -66,11 +66,12 @@ STATE = Statement(
     f" WHERE {_MINE} AND EXISTS (SELECT FROM users WHERE id = $2 AND ended_at IS NULL)",
     reads=True,
 )
+LOCK_USER = Statement("trash_lock", "SELECT FROM users WHERE id = $1 AND ended_at IS NULL FOR NO KEY UPDATE")
 ERASE_SOME = Statement(
     "trash_erase_some",
     f"UPDATE deleted_tasks SET {_ERASED} WHERE id IN (SELECT id FROM deleted_tasks"  # noqa: S608  fixed text
     f" WHERE user_id = $1 AND title IS NOT NULL AND (deleted_at, id) > ($2, $3) ORDER BY deleted_at, id"
-    f" LIMIT {ERASE_PORTION} FOR UPDATE SKIP LOCKED) RETURNING deleted_at, id",
+    f" LIMIT {ERASE_PORTION} FOR UPDATE) RETURNING deleted_at, id",
 )
 PURGE = Statement(
     "trash_purge",
@@ -133,11 +134,14 @@ class TrashStore:
     async def erase_all(self) -> None:
         """In portions, each of which is a transaction: a fault in the middle leaves less than there was.
 
-        A portion begins behind the one before it, and does not walk over what that has erased. Raises Unauthorized when
-        the account is gone.
+        A portion begins behind the one before it, and does not walk over what that has erased. It waits, behind the
+        user's lock, for whoever else restores or erases: what they are at may yet stay as it was. Raises Unauthorized
+        when the account is gone.
         """
-        await fetch_of_account(self._db, CLOCK, self._user_id)
         place: tuple[datetime, UUID] | None = _BEGINNING
         while place is not None:
-            erased = await self._db.fetch(ERASE_SOME, self._user_id, *place)
+            async with self._db.transaction() as transaction:
+                if await transaction.fetchrow(LOCK_USER, self._user_id) is None:
+                    raise Unauthorized
+                erased = await transaction.fetch(ERASE_SOME, self._user_id, *place)
             place = max((row[0], row[1]) for row in erased) if len(erased) == ERASE_PORTION else None

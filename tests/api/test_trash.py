@@ -1,6 +1,8 @@
 """The trash: listed, restored, erased, forgotten."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +10,7 @@ import httpx
 import pytest
 
 from service.tasks import trash
-from tests.support.database import Database
+from tests.support.database import Database, held
 from tests.support.problems import assert_problem
 from tests.support.server import Service
 from tests.support.users import User
@@ -117,6 +119,23 @@ def test_what_is_in_the_state_that_was_seen_is_erased(user: User, *, whole: bool
 def test_conditions_do_not_count_for_what_is_not_in_the_trash(user: User) -> None:
     path = f"/api/{user.id}/trash/{user.create()['id']}"
     assert_problem(user.http.delete(path, headers={"If-Match": '"stale"'}), 404, "task_not_found")
+
+
+def test_what_a_batch_is_restoring_is_erased_when_it_stays_in_the_trash(database: Database, user: User) -> None:
+    """Answered while the other transaction was under way, a 204 would speak of content that is still there."""
+    task = user.create()
+    delete(user, task)
+    restoring = (
+        f"BEGIN; SELECT FROM users WHERE id = '{user.id}' FOR NO KEY UPDATE;"
+        f" DELETE FROM deleted_tasks WHERE id = '{task['id']}'"
+    )
+    with ThreadPoolExecutor(1) as thread:
+        with held(database.url, restoring):  # and rolled back at the end
+            answer = thread.submit(user.http.delete, f"/api/{user.id}/trash")
+            time.sleep(0.5)
+        assert answer.result().status_code == 204
+    assert trash_of(user) == []
+    assert database.value("SELECT title FROM deleted_tasks WHERE id = $1", task["id"]) is None
 
 
 def test_a_full_trash_is_erased_in_portions(database: Database, user: User) -> None:
