@@ -72,7 +72,8 @@ class Delivery:
         self._count(stream, page)
         if reader.streams == {stream}:
             reader.clock, reader.read_at = page.clock, stream.began_at
-        if page.more or reader.wakes != wakes:
+        # What another stream has been told since, or is being read for it, is no news to whoever compares the clocks.
+        if page.more or reader.wakes != wakes or reader.scheduled or page.clock < reader.clock:
             self._schedule(reader)
 
     def render(self, reader: Reader, page: Changes) -> bytes:
