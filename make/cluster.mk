@@ -13,3 +13,16 @@ cluster-images: ## the images that test-cluster runs, of this release and the on
 		&& $(MAKE) -C "$$folder" image IMAGE=tasks-service:previous BUILD_ARGS="$(BUILD_ARGS)"
 	$(LOAD) $(IMAGE)
 	$(LOAD) tasks-service:previous
+
+KIND := sigs.k8s.io/kind@v0.33.0
+
+$(TOOLS)/bin/kind:
+	$(call go_install,$(KIND),kind)
+
+.PHONY: kind
+kind: $(TOOLS)/bin/kind $(TOOLS)/bin/helm ## test-cluster on a new cluster in containers, which is deleted after it; with docker and kubectl
+	@docker info >/dev/null 2>&1 || { echo 'make kind needs docker, with an engine that answers' >&2; exit 1; }
+	@export KUBECONFIG="$$PWD/$(TOOLS)/kind.yaml"; trap 'kind delete cluster --name tasks-tests' EXIT; \
+	kind create cluster --name tasks-tests \
+		&& $(MAKE) cluster-images LOAD='kind load docker-image --name tasks-tests' \
+		&& $(MAKE) test-cluster NODE_SHELL='docker exec tasks-tests-control-plane'
