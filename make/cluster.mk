@@ -11,8 +11,10 @@ cluster-images: ## the images that test-cluster runs, of this release and the on
 	$(MAKE) image
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && git archive $(PREVIOUS) | tar -x -C "$$folder" \
 		&& $(MAKE) -C "$$folder" image IMAGE=tasks-service:previous BUILD_ARGS="$(BUILD_ARGS)"
+	$(BUILDER) --tag tasks-patroni:1 $(BUILD_ARGS) k8s/patroni
 	$(LOAD) $(IMAGE)
 	$(LOAD) tasks-service:previous
+	$(LOAD) tasks-patroni:1
 
 KIND := sigs.k8s.io/kind@v0.33.0
 
