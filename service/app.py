@@ -165,7 +165,7 @@ def _accounts(settings: Settings, pool: Pool, metrics: Metrics, issuer_keys: Iss
 
 def _tasks(settings: Settings, pool: Pool, metrics: Metrics) -> TaskServices:
     retention_seconds = settings.trash_retention_seconds
-    signer = Signer(settings.cursor_key)
+    signer = Signer(*settings.cursor_keys)
     sync_tokens = SyncTokens(signer, retention_seconds=retention_seconds)
     return TaskServices(
         pool=pool,

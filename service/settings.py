@@ -148,11 +148,10 @@ class Settings(BaseSettings):
         return [name for part in self.oidc_audience.split(",") if (name := part.strip())] or [self.jwt_audience]
 
     @property
-    def cursor_key(self) -> bytes:
-        """The same on every pod, and of no use for anything but cursors."""
-        secret = self.jwt_private_key or self.jwt_secret
-        assert secret is not None  # noqa: S101  checked at start
-        return blake2b(secret.get_secret_value().encode(), person=b"cursor", digest_size=32).digest()
+    def cursor_keys(self) -> list[bytes]:
+        """The same on every pod, and of no use for anything but cursors; the first one signs, as of `signing_keys`."""
+        secrets = [secret for secret in (self.jwt_private_key, self.jwt_secret) if secret is not None]
+        return [blake2b(s.get_secret_value().encode(), person=b"cursor", digest_size=32).digest() for s in secrets]
 
 
 def _disagreements(s: Settings) -> list[str]:

@@ -15,11 +15,11 @@ from service.tasks.account import fetch_of_account, of_account
 from service.tasks.fields import COLUMNS, document, moment
 from service.tasks.pages import bounded, fitting
 from service.tasks.parameters import LIMIT_MAX
-from service.tasks.signing import Signer
+from service.tasks.signing import KEY_ID_BYTES, Signer, unverified
 from service.tasks.store import microseconds
 
 SCOPE = "changes"
-_PACKED = struct.Struct(">q16sqq")
+_PACKED = struct.Struct(f">q16sqq{KEY_ID_BYTES}s")
 _NO_ID, _ANY_ID = bytes(16), b"\xff" * 16
 _1970 = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH = "date_part('epoch', {})"
@@ -112,12 +112,20 @@ class SyncTokens:
         self.retention_seconds = retention_seconds
 
     def write(self, user_id: UUID, p: Position) -> str:
-        return self._signer.seal(user_id, SCOPE, _PACKED.pack(p.clock, p.task_id, p.first_sync, p.complete_at))
+        key_id = self._signer.key_ids[0]
+        return self._signer.seal(user_id, SCOPE, _PACKED.pack(p.clock, p.task_id, p.first_sync, p.complete_at, key_id))
 
     def read(self, user_id: UUID, text: str, given_as: str = "since") -> Position:
-        """Raises Invalid for a token that is none, or another user's."""
+        """Raises Invalid for a token that is none, or another user's; SyncTokenExpired when its key is there no more.
+
+        Clients know what to do then, and a key is changed without asking them.
+        """
         try:
-            return Position(*_PACKED.unpack(self._signer.unseal(user_id, SCOPE, text)))
+            *_, key_id = _PACKED.unpack(unverified(text))
+            if key_id not in self._signer.key_ids:
+                raise SyncTokenExpired
+            *place, _ = _PACKED.unpack(self._signer.unseal(user_id, SCOPE, text))
+            return Position(*place)
         except (ValueError, struct.error):
             raise Invalid.field(given_as, "This is no sync token of this user", "sync_token") from None
 

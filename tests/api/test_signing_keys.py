@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.support.database import Database
 from tests.support.problems import assert_problem
 from tests.support.server import SECRET, Service, serve
-from tests.support.users import User, client, sign_up
+from tests.support.users import PASSWORD, User, client, sign_up
 
 PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -53,6 +53,36 @@ def test_what_is_published_verifies_what_is_issued(signed: tuple[Service, str, P
         claims = jwt.decode(user.token, key, algorithms=[algorithm], audience="tasks-service", issuer="tasks-service")
         assert claims["sub"] == user.id
         assert user.list() == []
+
+
+def test_cursors_and_sync_tokens_of_the_secret_stay_good_beside_a_key(
+    service: Service, start_service: Callable[..., Service], user: User
+) -> None:
+    for name in ("one", "two"):
+        user.create(name)
+    link = user.http.get(user.tasks, params={"limit": 1}).links["next"]["url"]
+    since = user.http.get(f"{user.tasks}/changes").json()["next"]
+    with client(start_service(JWT_PRIVATE_KEY=pem(KEYS["EdDSA"]())).url, **user.http.headers) as http:
+        assert [task["title"] for task in http.get(link).json()] == ["one"]
+        answer = http.get(f"{user.tasks}/changes", params={"since": since})
+        assert (answer.status_code, answer.json()["changes"]) == (200, [])
+
+
+def test_a_sync_token_whose_key_is_gone_is_a_410_for_its_user_and_for_others(
+    start_service: Callable[..., Service], user: User, other_user: User
+) -> None:
+    """A key is changed without asking the clients; after a 410 they know what to do."""
+    since = user.http.get(f"{user.tasks}/changes").json()["next"]
+    rotated = start_service(JWT_SECRET=SECRET[::-1])
+    for who in (user, other_user):
+        login = {"email": who.email, "password": PASSWORD}
+        token = httpx.post(f"{rotated.url}/api/auth/login", json=login, verify=False, timeout=10).json()["access_token"]
+        with client(rotated.url, Authorization=f"Bearer {token}") as http:
+            assert_problem(http.get(f"{who.tasks}/changes", params={"since": since}), 410, "sync_token_expired")
+            stream = {"Accept": "text/event-stream", "Last-Event-ID": since}
+            assert_problem(http.get(f"{who.tasks}/changes", headers=stream), 410, "sync_token_expired")
+            again = http.get(f"{who.tasks}/changes").json()["next"]
+            assert http.get(f"{who.tasks}/changes", params={"since": again}).status_code == 200
 
 
 def test_the_public_key_is_no_shared_secret(signed: tuple[Service, str, PrivateKey]) -> None:

@@ -207,9 +207,16 @@ def test_the_private_key_signs_and_the_secret_still_verifies(load: Load) -> None
 
 
 def test_cursors_have_a_key_of_their_own_that_pods_share(load: Load) -> None:
-    assert load().cursor_key == load().cursor_key
-    assert load().cursor_key != load(JWT_SECRET=SECRET + "x").cursor_key
-    assert load().cursor_key not in SECRET.encode()
+    [key] = load().cursor_keys
+    assert load().cursor_keys == [key]
+    assert load(JWT_SECRET=SECRET + "x").cursor_keys != [key]
+    assert key not in SECRET.encode()
+
+
+def test_cursors_move_from_the_secret_to_the_private_key(load: Load) -> None:
+    new, old = load(JWT_PRIVATE_KEY=ED25519).cursor_keys
+    assert [old] == load().cursor_keys
+    assert [new] == load(JWT_PRIVATE_KEY=ED25519, JWT_SECRET=None).cursor_keys
 
 
 def test_secrets_are_not_shown(load: Load) -> None:
