@@ -20,6 +20,8 @@ GET_ONE = (
 )
 IMAGE = os.environ.get("IMAGE") or f"tasks-service:{__version__}"
 PREVIOUS_IMAGE = "tasks-service:previous"
+SMALL = ("resources.requests.cpu=50m", "postgresql.resources.requests.cpu=50m")
+"""For a laptop's cluster, where the pods of a test stand beside those that it replaces."""
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"}
 WAIT_SECONDS = 300.0
 NODE_SHELL = os.environ.get("NODE_SHELL", "")
@@ -48,6 +50,14 @@ def on_node(script: str, timeout_seconds: float = 60) -> str:
     return command(*NODE_SHELL.split(), "sh", "-c", script, timeout_seconds=timeout_seconds)
 
 
+def values(*settings: str, image: str = IMAGE) -> list[str | Path]:
+    """Helm's options: `settings` are assignments, and files of ci/."""
+    repository, _, tag = image.rpartition(":")
+    named = ("image.digest=", f"image.repository={repository}", f"image.tag={tag}", *SMALL, *settings)
+    files = [part for name in settings if name.endswith(".yaml") for part in ("--values", CHART / "ci" / name)]
+    return files + [part for setting in named if not setting.endswith(".yaml") for part in ("--set", setting)]
+
+
 class Namespace:
     def __init__(self, name: str) -> None:
         self.name = name
@@ -62,11 +72,7 @@ class Namespace:
 
     def release(self, verb: str, *settings: str, chart: Path = CHART, image: str = IMAGE, helm: str = "helm") -> str:
         """`install` or `upgrade` of the release `tasks`, and wait until it is ready."""
-        repository, _, tag = image.rpartition(":")
-        named = ("image.digest=", f"image.repository={repository}", f"image.tag={tag}", *settings)
-        files = [part for name in settings if name.endswith(".yaml") for part in ("--values", CHART / "ci" / name)]
-        sets = [part for setting in named if not setting.endswith(".yaml") for part in ("--set", setting)]
-        return self.helm(verb, "tasks", chart, *files, *sets, "--wait", "--timeout", "4m", helm=helm)
+        return self.helm(verb, "tasks", chart, *values(*settings, image=image), "--wait", "--timeout", "4m", helm=helm)
 
     def apply(self, *manifests: Json) -> None:
         self.kubectl(
@@ -99,8 +105,15 @@ class Namespace:
         """Exactly so many pods of the API, all of them ready."""
         eventually(lambda: self.all_ready() == count, within_seconds)
 
-    def python(self, pod: str, script: str) -> str:
-        return self.kubectl("exec", pod, "--container", "tasks-service", "--", "python", "-c", script).strip()
+    def python(self, pod: str, script: str, *arguments: str) -> str:
+        in_it = ("exec", pod, "--container", "tasks-service", "--")
+        return self.kubectl(*in_it, "python", "-c", script, *arguments).strip()
+
+    def sql(self, *statements: str, database: str = "tasks") -> str:
+        """On the evaluation database, as its owner."""
+        commands = [f"--command={statement}" for statement in statements]
+        psql = ("psql", "--username=tasks", f"--dbname={database}", "--no-align", "--tuples-only", *commands)
+        return self.kubectl("exec", "tasks-service-postgresql-0", "--", *psql).strip()
 
 
 def is_ready(pod: Json) -> bool:

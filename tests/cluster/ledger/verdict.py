@@ -1,5 +1,6 @@
 """What was acknowledged, what is there, and what the followers have: compared at the end."""
 
+import http.client
 import time
 from collections import Counter
 from typing import Any
@@ -13,11 +14,13 @@ AGAIN_SECONDS = 0.5
 
 
 def stored(base: str, user: User) -> list[dict[str, Any]]:
-    """All tasks of the list, page by page."""
+    """All tasks of the list, page by page. Raises OSError and HTTPException where they cannot be had."""
     client = Client(base)
     authorization, path, found = user.log_in(client), f"{user.tasks}?limit=500", []
     while path:
         answer = client.send("GET", path, Authorization=authorization)
+        if answer.status != http.client.OK:
+            raise ConnectionError(answer.status)
         found += answer.json()
         path = answer.headers.get("Link", "").partition(">")[0].removeprefix("<")
     return found
@@ -44,7 +47,13 @@ def settled(base: str, user: User, follower: Follower | None) -> tuple[list[dict
     """The list, once the follower has all of it, and where they differ when it never does."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
-        found = stored(base, user)
+        try:
+            found = stored(base, user)
+        except (OSError, http.client.HTTPException):  # what was broken may still be
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(AGAIN_SECONDS)
+            continue
         if follower is None:
             return found, []
         listed = {task["id"]: task for task in found}
