@@ -15,6 +15,7 @@ from tests.support.drill import eventually
 from tests.support.tools import tool
 
 DEPLOYMENT = "deployment/tasks-service"
+CONFLICT = r"conflicts? with .*kubectl"
 AUTOSCALED = ("autoscaling.enabled=true", "autoscaling.minReplicas=2", "autoscaling.maxReplicas=3")
 
 
@@ -47,11 +48,25 @@ def test_turning_the_autoscaler_on_keeps_the_pods(space: Namespace, helm: str) -
     space.helm("uninstall", "tasks", "--wait", helm=helm)
 
 
-def test_what_kubectl_undoes_is_a_conflict_for_the_next_upgrade(release: Namespace) -> None:
+def test_what_kubectl_changes_is_a_conflict_that_force_takes_back(release: Namespace) -> None:
+    """The sentences of docs/operations.md about those who used kubectl all the same."""
     release.release("upgrade", "replicaCount=3", "log.level=debug")
     release.kubectl("rollout", "undo", DEPLOYMENT)
-    with pytest.raises(Refused, match=r"conflicts? with .*kubectl"):
+    taken_back_by_force(release)
+    release.kubectl("scale", DEPLOYMENT, "--replicas=2")
+    with pytest.raises(Refused, match=CONFLICT):
+        release.helm("rollback", "tasks", "--wait")
+    taken_back_by_force(release)
+    assert replicas(release) == 3
+
+
+def taken_back_by_force(release: Namespace) -> None:
+    """Once is enough: the upgrade after it needs no force."""
+    with pytest.raises(Refused, match=CONFLICT):
         release.release("upgrade", "replicaCount=3", "log.level=warning")
+    release.helm("upgrade", "tasks", CHART, "--reuse-values", "--force-conflicts", "--wait", "--timeout", "4m")
+    release.release("upgrade", "replicaCount=3", "log.level=error")
+    release.release("upgrade", "replicaCount=3", "log.level=debug")
 
 
 def test_what_the_documents_say_instead_leaves_the_release_upgradable(release: Namespace) -> None:
