@@ -19,7 +19,9 @@ from service.identifiers import uuid7
 from service.problems import BadRefreshToken, EmailTaken, Unauthorized
 
 # In any order, so that pods spread out, and an account whose removal fails is not in the others' way each time.
-ENDED = Statement("account_ended", "SELECT id FROM users WHERE ended_at IS NOT NULL ORDER BY random() LIMIT 100")
+ENDED = Statement(
+    "account_ended", "SELECT id FROM users WHERE ended_at IS NOT NULL ORDER BY random() LIMIT 100", reads=True
+)
 REMOVE = Statement("account_remove", "DELETE FROM users WHERE id = $1 AND ended_at IS NOT NULL")
 PURGE = Statement(
     "session_purge",

@@ -41,6 +41,7 @@ _FIND = Statement(
     "idempotency_find",
     "SELECT fingerprint, status, headers, body FROM users LEFT JOIN idempotency_keys ON user_id = users.id AND key = $2"
     " WHERE users.id = $1 AND ended_at IS NULL",
+    reads=True,
 )
 PURGE = Statement(
     "idempotency_purge",
