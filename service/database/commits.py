@@ -5,7 +5,10 @@ for it until the standby is back, also when our end of the connection is closed.
 those processes would soon be as many as the server takes, and nobody could even read.
 """
 
+import asyncio
 from time import monotonic
+from types import TracebackType
+from typing import Self
 
 import structlog
 
@@ -28,15 +31,25 @@ class Commits:
         self._pause = FIRST_PAUSE_SECONDS
         self._next_at = 0.0
 
-    def check(self) -> None:
-        """Before a write. Raises DatabaseSlow."""
+    def attempt(self) -> "Attempt":
+        """`with` this a write is made. Raises DatabaseSlow."""
+        return Attempt(self)
+
+    def check(self) -> bool:
+        """Whether the write that is about to be made is to find out if commits are answered. Raises DatabaseSlow."""
         if self._unanswered < self._unanswered_max:
-            return
+            return False
         now = monotonic()
         if now < self._next_at:
             raise DatabaseSlow
         self._next_at = now + self._pause
         self._pause = min(2 * self._pause, PAUSE_MAX_SECONDS)
+        return True
+
+    def undecided(self) -> None:
+        """The write that was to find out had nothing to commit: the next one is to."""
+        self._next_at = 0.0
+        self._pause = max(self._pause / 2, FIRST_PAUSE_SECONDS)
 
     def unanswered(self) -> None:
         """The connection of one was closed before its answer came."""
@@ -50,3 +63,31 @@ class Commits:
         if self._unanswered >= self._unanswered_max:
             log.info("writes_accepted")
         self._unanswered, self._pause = 0, FIRST_PAUSE_SECONDS
+
+
+class Attempt:
+    """One write; its maker says how far it came."""
+
+    __slots__ = ("_commits", "_finds_out", "sent", "wrote")
+
+    def __init__(self, commits: Commits) -> None:
+        self._commits = commits
+        self.sent = False
+        """Whether a commit may be under way."""
+
+        self.wrote = False
+        """Whether one has been answered."""
+
+    def __enter__(self) -> Self:
+        self._finds_out = self._commits.check()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # After these two the answer may still come: whoever waits for it tells if it does not.
+        given_up = self.sent and isinstance(error, (TimeoutError, asyncio.CancelledError))
+        if self.wrote:
+            self._commits.reset()
+        elif self._finds_out and not given_up:
+            self._commits.undecided()

@@ -63,10 +63,10 @@ class PoolOptions:
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
     """An asyncpg connection that knows its own history."""
 
-    __slots__ = ("commits", "expires_at", "generation", "used_at")
+    __slots__ = ("commits_since", "expires_at", "generation", "used_at")
 
-    commits: bool
-    """What is running on it ends with a commit."""
+    commits_since: float | None
+    """When what is running on it began, if that ends with a commit."""
 
     expires_at: float
     used_at: float
@@ -88,7 +88,7 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no 
         A commit that waits for a synchronous standby and is told to stop has happened, but on this server alone: all
         see it, and a failover loses it. PostgreSQL itself ends everything before that wait by statement_timeout.
         """
-        if self.commits:
+        if self.commits_since is not None:
             waiter.set_result(None)
         else:
             super()._cancel_current_command(waiter, cancel_waiter)
@@ -170,7 +170,7 @@ class Connector:
         except BaseException:
             connection.terminate()
             raise
-        connection.commits = False
+        connection.commits_since = None
         connection.used_at = monotonic()
         connection.expires_at = connection.used_at + o.max_age * uniform(1 - AGE_JITTER, 1)  # noqa: S311  jitter
         return connection

@@ -254,15 +254,22 @@ class Lender:
 
     async def _repair(self, connection: Connection) -> None:
         try:
-            await connection.repair(REPAIR_TIMEOUT_SECONDS)
+            await connection.repair(self._repair_seconds(connection))
         except BaseException as error:
-            if connection.commits and not self._closed:
+            if connection.commits_since is not None and not self._closed:
                 self.commits.unanswered()
             self._failed(connection, "broken")
             if not errors.of_database(error):
                 raise
         else:
             self.give_back(connection)
+
+    def _repair_seconds(self, connection: Connection) -> float:
+        """For a commit until PostgreSQL has ended all but its wait for a standby, such as one for somebody's lock."""
+        began_at, limit = connection.commits_since, self.options.statement_timeout
+        if began_at is None or limit is None:
+            return REPAIR_TIMEOUT_SECONDS
+        return max(began_at + limit - monotonic(), 0.0) + REPAIR_TIMEOUT_SECONDS
 
     def _failed(self, connection: Connection, reason: str) -> None:
         """Whatever the error was, the connection cannot be trusted, and its place in the pool must not be lost."""

@@ -71,16 +71,16 @@ class Pool(Lender):
         the rollback: a task of the pool does it before the connection is lent again.
         """
         try:
-            self.commits.check()
-            async with self.lease() as connection:
-                transaction = connection.transaction(isolation="read_committed")
-                await transaction.start()
-                inside = Transaction(connection, self)
-                yield inside
-                connection.commits = True
-                await transaction.commit()
-                if inside.wrote:
-                    self.commits.reset()
+            with self.commits.attempt() as attempt:
+                async with self.lease() as connection:
+                    transaction = connection.transaction(isolation="read_committed")
+                    await transaction.start()
+                    inside = Transaction(connection, self)
+                    yield inside
+                    connection.commits_since = monotonic()
+                    attempt.sent = True
+                    await transaction.commit()
+                attempt.wrote = inside.wrote
         except Exception as error:
             if (problem := errors.translate(error)) is not None and problem is not error:
                 raise problem from error
@@ -131,13 +131,16 @@ class Pool(Lender):
         raise AssertionError("unreachable")
 
     async def _run(self, statement: Statement, args: Sequence[object], deadline: float | None) -> list[asyncpg.Record]:
-        if not statement.reads:
-            self.commits.check()
-        connection = await self.acquire()
-        connection.commits = not statement.reads
-        rows = await self.run_on(connection, statement.operation, statement.sql, args, deadline)
-        if rows and not statement.reads:  # without rows it may have had nothing to commit
-            self.commits.reset()
+        if statement.reads:
+            connection = await self.acquire()
+            connection.commits_since = None
+            return await self.run_on(connection, statement.operation, statement.sql, args, deadline)
+        with self.commits.attempt() as attempt:
+            connection = await self.acquire()
+            connection.commits_since = monotonic()
+            attempt.sent = True
+            rows = await self.run_on(connection, statement.operation, statement.sql, args, deadline)
+            attempt.wrote = bool(rows)  # without rows it may have had nothing to commit
         return rows
 
     async def fetchrow(self, statement: Statement, *args: object) -> asyncpg.Record | None:
@@ -223,7 +226,7 @@ class Lease:
         except BaseException as error:
             await self._timeout.__aexit__(type(error), error, error.__traceback__)
             raise
-        self._connection.commits = False
+        self._connection.commits_since = None
         return self._connection
 
     async def __aexit__(

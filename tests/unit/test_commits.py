@@ -1,5 +1,7 @@
 """When writes are refused because commits stay without an answer."""
 
+import asyncio
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -56,3 +58,47 @@ def test_writes_are_tried_ever_less_often_until_one_is_answered(clock: Clock) ->
     breaker.unanswered()
     clock.now += 1
     assert accepted(breaker), "the pauses begin anew"
+
+
+def opened(clock: Clock) -> Commits:
+    """Refuses writes, and its first pause is over."""
+    breaker = Commits(1)
+    breaker.unanswered()
+    clock.now += commits.FIRST_PAUSE_SECONDS
+    return breaker
+
+
+def fail(breaker: Commits, error: BaseException, *, sent: bool) -> None:
+    with suppress(type(error)), breaker.attempt() as attempt:
+        attempt.sent = sent
+        raise error
+
+
+def test_a_try_with_nothing_to_commit_is_not_the_last_for_now(clock: Clock) -> None:
+    """Where most writes are logins, or find nothing, chance alone would decide when all are let through again."""
+    breaker = opened(clock)
+    for _ in range(5):
+        with breaker.attempt() as attempt:
+            attempt.sent = True  # and answered, but nothing was written
+    fail(breaker, LookupError(), sent=True)
+    fail(breaker, LookupError(), sent=False)
+    fail(breaker, asyncio.CancelledError(), sent=False)
+    with breaker.attempt() as attempt:
+        assert not accepted(breaker), "one at a time"
+        attempt.sent = attempt.wrote = True
+    assert all(accepted(breaker) for _ in range(3))
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), asyncio.CancelledError()])
+def test_a_try_that_was_given_up_may_yet_stay_without_an_answer(clock: Clock, error: BaseException) -> None:
+    breaker = opened(clock)
+    fail(breaker, error, sent=True)
+    assert not accepted(breaker)
+
+
+def test_what_was_under_way_before_lets_nobody_through(clock: Clock) -> None:
+    breaker = Commits(1)
+    with breaker.attempt() as attempt:
+        attempt.sent = True
+        breaker.unanswered()
+    assert not accepted(breaker)
