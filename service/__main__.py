@@ -18,7 +18,7 @@ from service.database import migrate, revisions
 from service.database.faults import DatabaseFault
 from service.database.postgres_programs import EmbeddedError
 from service.database.url import database_url
-from service.environment import SettingsError
+from service.environment import SettingsError, from_files
 from service.telemetry import logs
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ Result = TypeVar("Result")
 
 def main() -> None:
     arguments = _parser().parse_args()
-    logs.configure(os.environ.get("LOG_LEVEL") or "info", os.environ.get("LOG_FORMAT") or "json")
+    texts, _ = from_files(os.environ, ("LOG_LEVEL", "LOG_FORMAT"))  # what is wrong with them, the settings will say
+    given = {**os.environ, **texts}
+    logs.configure(given.get("LOG_LEVEL") or "info", given.get("LOG_FORMAT") or "json")
     try:
         sys.exit(arguments.run(arguments))
     except SettingsError as error:

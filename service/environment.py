@@ -9,7 +9,7 @@ class SettingsError(ValueError):
 
 
 def from_files(env: Mapping[str, str], names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """What `NAME_FILE` gives for each of `names`, and what is wrong with it."""
+    """What `NAME_FILE` gives for each of `names`, and what is wrong with it. An empty file gives nothing."""
     given: dict[str, str] = {}
     mistakes: list[str] = []
     for name in names:
@@ -19,7 +19,10 @@ def from_files(env: Mapping[str, str], names: Iterable[str]) -> tuple[dict[str, 
         if env.get(name):
             mistakes.append(f"{name}: is given twice, also as {name}_FILE")
         try:
-            given[name] = Path(path).read_text(encoding="utf-8").strip()
+            text = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             mistakes.append(f"{name}_FILE: cannot be read ({type(error).__name__})")
+            continue
+        if text:
+            given[name] = text
     return given, mistakes

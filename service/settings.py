@@ -175,6 +175,8 @@ def _disagreements(s: Settings) -> list[str]:
 def load_settings() -> Settings:
     """Settings from the environment and from the files it names. Raises SettingsError."""
     texts, mistakes = from_files(os.environ, [name.upper() for name in Settings.model_fields])
+    # What stands in a file that cannot be read
+    not_missing = tuple(f"{line.partition('_FILE:')[0]}: is required" for line in mistakes if "_FILE:" in line)
     given: dict[str, Any] = {name.lower(): text for name, text in texts.items()}
     try:
         settings = Settings(**given)
@@ -182,6 +184,7 @@ def load_settings() -> Settings:
         faults = error.errors(include_input=False)
         mistakes += [line for fault in faults for line in _lines(fault["loc"], fault["msg"])]
         mistakes += _masked(given, {str(fault["loc"][0]) for fault in faults if fault["loc"]})
+    mistakes = [line for line in mistakes if not line.startswith(not_missing)]
     if mistakes:
         raise SettingsError("\n".join(sorted(mistakes)))
     return settings

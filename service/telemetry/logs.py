@@ -103,11 +103,12 @@ def dropped() -> int:
 
 
 def configure(level: str, form: str) -> None:
-    """Set up structlog and the standard library's logging for the process. `form` is "json" or "console".
+    """Set up structlog and the standard library's logging for the process. `form` is "json" or "console", in any case.
 
     A level that does not exist counts as info here: this runs before the settings are checked, which then refuse it.
     """
     threshold = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    form = form.lower()
     common: list[Processor] = [structlog.processors.add_log_level, _exception]
     if form == "json":
         render: list[Processor] = [_timestamp, _json]

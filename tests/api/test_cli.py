@@ -3,10 +3,12 @@
 import json
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from service import __version__
+from service.database import revisions
 from tests.support.database import Database, run_command
 from tests.support.server import SECRET, free_port
 
@@ -46,6 +48,20 @@ def test_an_empty_environment_is_told_what_it_needs() -> None:
     assert ended.returncode == 1
     assert "DATABASE_URL: is required" in ended.stderr
     assert "JWT_SECRET: is required unless JWT_PRIVATE_KEY is given" in ended.stderr
+
+
+@pytest.mark.parametrize(("form", "begins"), [("JSON", "{"), ("Console", "2")])
+@pytest.mark.parametrize("from_file", [False, True])
+def test_the_log_has_the_form_that_is_set(
+    database: Database, tmp_path: Path, form: str, begins: str, *, from_file: bool
+) -> None:
+    path = tmp_path / "form"
+    path.write_text(f"{form}\n", encoding="utf-8")
+    given = {"LOG_FORMAT_FILE": str(path)} if from_file else {"LOG_FORMAT": form}
+    newest = str(max(revision.number for revision in revisions.files()))
+    ended = run_command("migrate", "downgrade", "--to", newest, check=True, DATABASE_URL=database.url, **given)
+    assert "migration_downgrade_plan" in ended.stdout
+    assert ended.stdout.startswith(begins)
 
 
 @pytest.mark.parametrize("name", ["PORT", "ADMIN_PORT"])

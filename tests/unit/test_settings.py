@@ -190,7 +190,16 @@ def test_a_file_has_to_be_there_and_alone(load: Load, tmp_path: Path) -> None:
     assert mistakes(load, JWT_SECRET_FILE=str(given)) == ["JWT_SECRET"]
     assert mistakes(load, JWT_SECRET=None, JWT_SECRET_FILE=str(short)) == ["JWT_SECRET"]
     for path in (binary, tmp_path, tmp_path / "nowhere"):
-        assert "JWT_SECRET_FILE" in mistakes(load, JWT_SECRET=None, JWT_SECRET_FILE=str(path))
+        assert mistakes(load, JWT_SECRET=None, JWT_SECRET_FILE=str(path)) == ["JWT_SECRET_FILE"]
+        assert mistakes(load, DATABASE_URL=None, DATABASE_URL_FILE=str(path), PORT="x") == ["DATABASE_URL_FILE", "PORT"]
+
+
+def test_an_empty_file_gives_nothing(load: Load, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.write_text(" \n", encoding="utf-8")
+    settings = load(OIDC_ISSUER_FILE=str(empty), PORT_FILE=str(empty), PORT="")
+    assert (settings.oidc_issuer, settings.port) == (None, 8000)
+    assert mistakes(load, JWT_SECRET=None, JWT_SECRET_FILE=str(empty)) == ["JWT_SECRET"]
 
 
 def test_keys_that_sign_too_weakly_are_refused(load: Load) -> None:
