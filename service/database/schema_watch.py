@@ -52,6 +52,7 @@ class SchemaWatch:
         self._background = background
         self._metrics = metrics
         self._wanted = columns()
+        self._looks = False
 
     async def start(self) -> None:
         """Raises a Problem when the database cannot be asked."""
@@ -61,8 +62,9 @@ class SchemaWatch:
 
     def _suspect(self) -> None:
         """Not ready until looked at: the statement may have failed for a reason that a look does not find."""
-        if not self._schema.suspect:
-            self._schema.suspect = True
+        self._schema.suspect = True
+        if not self._looks:
+            self._looks = True
             self._background.spawn("schema_check", self._look_until_whole)
 
     async def _look(self) -> None:
@@ -73,6 +75,12 @@ class SchemaWatch:
             self._suspect()
 
     async def _look_until_whole(self) -> None:
+        try:
+            await self._clear_suspicion()
+        finally:
+            self._looks = False  # whatever ended it, the next round begins anew
+
+    async def _clear_suspicion(self) -> None:
         told: Schema | None = None
         while self._schema.suspect:
             try:
