@@ -119,6 +119,27 @@ def test_a_reader_among_writers_never_goes_back(user: User) -> None:
     assert len(user.http.get(user.tasks).json()) == 60
 
 
+async def test_sql_that_has_changed_the_account_before_is_seen(database: Database, user: User) -> None:
+    user.create("milk")
+    before = pages(user.http, user)
+    async with connected(database.url) as connection, connection.transaction():
+        await connection.execute("UPDATE users SET name = 'Ada' WHERE id = $1", user.id)
+        await connection.execute("UPDATE tasks SET title = 'bread' WHERE user_id = $1", user.id)
+    after = pages(user.http, user)
+    assert after[0][0][0]["title"] == "bread"
+    assert after[0][2] != before[0][2], "the entity tag"
+
+
+def test_what_sql_gives_to_somebody_else_is_theirs_alone(database: Database, user: User, other_user: User) -> None:
+    """As when two accounts are merged."""
+    task, _ = user.create("milk"), user.create("stays")
+    for somebody in (user, other_user):
+        pages(somebody.http, somebody)
+    database.query("UPDATE tasks SET user_id = $1 WHERE id = $2", other_user.id, task["id"])
+    shown = [pages(somebody.http, somebody)[0] for somebody in (user, other_user)]
+    assert [([found["title"] for found in page[0]], page[3]) for page in shown] == [(["stays"], "1"), (["milk"], "1")]
+
+
 async def test_a_large_update_by_sql_advances_the_clock_once(database: Database, user: User) -> None:
     """A row that is updated once for each task of one transaction would get slower with every one of them."""
     count = 50
