@@ -167,7 +167,7 @@ class Lender:
             self._checking += 1
             self._background.spawn("pool_check", self._check, self._idle.pop())
         elif self._backoff.failures and not self._all:
-            self._grow(at_least=1)
+            self._grow()
             raise DatabaseUnavailable
         waiter = self._waiters.join(self.options.acquire_timeout - waited())
         self._grow()
@@ -188,11 +188,15 @@ class Lender:
 
     # Opening, checking, repairing, closing: what needs the network happens in tasks that no request can cancel
 
-    def _grow(self, at_least: int = 0) -> None:
-        """Open what the waiters need and what is missing to the minimum, within the maximum."""
+    def _grow(self) -> None:
+        """Open what the waiters need and what is missing to the minimum, within the maximum.
+
+        After failed attempts at least one, so that no request has to fail to find out that the database is back.
+        """
         if len(self._all) == self.options.maximum or self._closed or monotonic() < self._backoff.until:
             return
-        missing = max(len(self._waiters) - self._checking, self.options.minimum - len(self._all), at_least)
+        minimum = max(self.options.minimum, 1 if self._backoff.failures else 0)
+        missing = max(len(self._waiters) - self._checking, minimum - len(self._all))
         free = self.options.maximum - len(self._all) - self._closing
         if self._backoff.failures:
             free = min(free, 1)

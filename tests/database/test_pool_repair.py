@@ -11,6 +11,7 @@ from service.background import Background
 from service.database.connection import Connection, Connector
 from service.database.pool import Pool, PoolOptions, Statement
 from service.database.url import parse_database_url
+from service.problems import DatabaseUnavailable
 from service.telemetry.background_metrics import BackgroundMetrics
 from service.telemetry.metrics import DatabaseMetrics
 from tests.support.database import Database
@@ -127,3 +128,22 @@ async def test_closing_is_no_failure(pool: Pool, registry: CollectorRegistry) ->
 
 async def failed(registry: CollectorRegistry, task: str, count: int) -> None:
     await until(lambda: (registry.get_sample_value("background_task_failures_total", {"task": task}) or 0) >= count)
+
+
+async def test_no_request_has_to_fail_to_find_out_that_the_database_is_back(
+    database: Database, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the pool keeps no connections: then nothing else would open one."""
+    options = PoolOptions(parse_database_url(database.url), minimum=0, maximum=SIZE)
+    pool = Pool(options, DatabaseMetrics(registry), Background(BackgroundMetrics(registry)))
+    await pool.open()
+    with monkeypatch.context() as broken:
+        broken.setattr(Connector, "connect", failing(ConnectionRefusedError()))
+        connection = await pool.acquire()
+        connection.terminate()
+        pool.give_back(connection)
+        with pytest.raises(DatabaseUnavailable):
+            await pool.fetch(SELECT)
+    await until(lambda: pool.idle() == 1)
+    assert await pool.fetch(SELECT)
+    await pool.close()
