@@ -95,7 +95,7 @@ class Ledger:
         """The verdict: nothing lost, nothing twice, no answer that the service owes nobody."""
         wrong = ("lost", "twice", "stream_differs", "stream_twice", "stale_reads", "refused")
         assert {name: self.found[name] for name in wrong} == {name: [] for name in wrong}
-        assert self.found["acknowledged"] > 50
+        assert self.found["acknowledged"] > 50, self.found
         return self.found
 
     def orderly(self) -> dict[str, Any]:
