@@ -165,17 +165,24 @@ def _by_algorithm(jwk: Any) -> dict[str, jwt.PyJWK]:
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, *args: Any, opened: Callable[[socket.socket], None], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._opened = opened
+    opened: Callable[[socket.socket], None]
 
     def connect(self) -> None:
         super().connect()
-        self._opened(self.sock)
+        self.opened(self.sock)
 
 
 class _TLSConnection(http.client.HTTPSConnection, _Connection):
     """Calls `_Connection.connect` before its handshake: that is where HTTPSConnection's own `super()` leads."""
+
+
+def _connection(
+    kind: type[_Connection], opened: Callable[[socket.socket], None], *arguments: Any, **options: Any
+) -> _Connection:
+    """As urllib makes one. HTTPSConnection takes no argument that it does not know."""
+    made = kind(*arguments, **options)
+    made.opened = opened
+    return made
 
 
 class _HTTP(urllib.request.HTTPHandler):
@@ -184,7 +191,7 @@ class _HTTP(urllib.request.HTTPHandler):
         self._opened = opened
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        connection: Any = partial(_Connection, opened=self._opened)  # typeshed asks for a class
+        connection: Any = partial(_connection, _Connection, self._opened)  # typeshed asks for a class
         return self.do_open(connection, req)
 
 
@@ -194,7 +201,9 @@ class _HTTPS(urllib.request.HTTPSHandler):
         self._opened = opened
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        connection: Any = partial(_TLSConnection, opened=self._opened, context=_tls())  # typeshed asks for a class
+        connection: Any = partial(
+            _connection, _TLSConnection, self._opened, context=_tls()
+        )  # typeshed asks for a class
         return self.do_open(connection, req)
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import ssl
 import threading
 import time
 from collections import Counter
@@ -71,8 +72,8 @@ class Key:
 class Issuer:
     """`answers` has, by path, what takes the place of the right answer; `hits` counts what was asked for."""
 
-    def __init__(self, *keys: Key, path: str = "") -> None:
-        """`path` is that of the issuer's URL, such as /realms/main."""
+    def __init__(self, *keys: Key, path: str = "", tls: ssl.SSLContext | None = None) -> None:
+        """`path` is that of the issuer's URL, such as /realms/main; with `tls` that begins with https."""
         self.keys = list(keys) or [Key.make()]
         self.more_keys: list[Any] = []
         self.answers: dict[str, Answer] = {}
@@ -80,11 +81,12 @@ class Issuer:
         self.hit = threading.Condition()
         self.port = 0
         self.path = path
+        self._tls = tls
         self.open()
 
     @property
     def base(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
@@ -125,6 +127,10 @@ class Issuer:
                 """The test says what matters."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        if self._tls is not None:
+            self._server.socket = self._tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
