@@ -16,6 +16,7 @@ PASSWORD = "of-the-tests"
 PODS = ("tasks-db-0", "tasks-db-1", "tasks-db-2")
 NEW_PRIMARY_SECONDS = 90
 CUT_OFF_SECONDS = 5.0
+LOCK_SECONDS = 20.0
 API_PORT = 6443
 
 
@@ -117,13 +118,21 @@ def isolate(space: Namespace) -> None:
         time.sleep(CUT_OFF_SECONDS)
 
 
+def lose_the_api(space: Namespace) -> None:
+    """No member reaches the API server for twice the time of the lock; they reach each other."""
+    old = primary(space)
+    with _dropped(*(rule for pod in PODS for rule in _api(space, pod))):
+        time.sleep(2 * LOCK_SECONDS)
+    assert insist(lambda: primary(space)) == old
+
+
 def _synchronous(space: Namespace) -> bool:
     return "synchronous_mode: true" in ctl(space, "show-config")
 
 
 def _set_synchronous(space: Namespace, value: str) -> None:
     ctl(space, "edit-config", "--force", "--set", f"synchronous_mode={value}")
-    eventually(lambda: insist(lambda: healthy(space)), 120)
+    eventually(lambda: insist(lambda: healthy(space)), 180)
 
 
 def _until_replaced(space: Namespace, old: str) -> None:

@@ -41,6 +41,7 @@ def release(databases: Namespace, request: pytest.FixtureRequest) -> Iterator[Na
         pytest.param(patroni.take_away, 60, id="primary gone"),
         pytest.param(patroni.cut_off, 60, id="primary cut off"),
         pytest.param(patroni.isolate, 60, id="primary isolated"),
+        pytest.param(patroni.lose_the_api, 5, id="API lost"),
     ],
 )
 @pytest.mark.parametrize(
