@@ -23,7 +23,7 @@ CHECKS := tests/docs tests/packaging/test_chart_docs.py tests/packaging/test_kus
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 # Not files, but what is in .venv: whether that is so, and is whole, is for make/clone.py to see.
 .PHONY: $(VENV)/.local $(VENV)/.dev $(VENV)/.dashboard
