@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import warnings
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -92,6 +93,8 @@ def _run_server(*more: "Blueprint") -> int:
     app = create_app(settings)
     for blueprint in more:
         app.blueprint(blueprint)
+    # Sanic shows these, which Python 3.14 gives for its own way to uvloop, among our lines of JSON.
+    warnings.filterwarnings("ignore", r"'asyncio\.[gs]et_event_loop_policy' is deprecated", DeprecationWarning)
     app.run(
         sock=listener,
         protocol=Protocol,
