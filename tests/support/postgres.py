@@ -78,7 +78,13 @@ class Postgres(EmbeddedPostgres):
         copy = self.data.with_name(f"{self.data.name}-standby")
         give_to_server(copy.parent)
         source = ("-d", self.tcp_url("postgres"))
-        tool("pg_basebackup", *source, "-D", copy, "-R", "-c", "fast", as_server=True)
+        tool("pg_basebackup", *source, "-D", copy, "-c", "fast", as_server=True)
+        # Not by its option -R, which writes down parameters that only a server of its own version knows.
+        primary = f"primary_conninfo = 'host=127.0.0.1 port={self.options['port']} user=postgres'\n"
+        for name, text in {"postgresql.auto.conf": primary, "standby.signal": ""}.items():
+            with (copy / name).open("a", encoding="utf-8") as file:
+                file.write(text)
+            give_to_server(copy / name)
         return type(self)(copy, {**self.options, "port": str(free_port())})
 
     def _processes(self) -> list[psutil.Process]:
