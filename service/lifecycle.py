@@ -122,8 +122,6 @@ class Lifecycle:
         await _attempt(lambda: self._background.stop(BACKGROUND_STOP_SECONDS))
         await asyncio.gather(_attempt(self._end_traces), _attempt(self._close_database))
         self._passwords.close()
-        if self._issuer_keys is not None:
-            self._issuer_keys.close()
         await _attempt(self._close_admin)
 
     async def _close_database(self) -> None:

@@ -1,8 +1,9 @@
 """The external issuer's keys, as one task of the process keeps them: no request ever fetches any."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
+from threading import Thread
 from time import monotonic, time
 
 import jwt
@@ -51,7 +52,7 @@ class IssuerKeys:
         self._asked = asyncio.Event()
         self._fetched: asyncio.Future[None] | None = None
         self._waiting = 0
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="issuer-keys")
+        self._thread: Thread | None = None
 
     async def key(self, key_id: str | None, algorithm: str) -> jwt.PyJWK:
         """Raises BadToken for a key that the issuer does not have, IssuerUnavailable while none is known at all."""
@@ -75,14 +76,11 @@ class IssuerKeys:
                 self._tell()
             await self._until_due()
 
-    def close(self) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
-
     async def _fetch(self) -> None:
         exchange = Exchange(self.issuer)
         try:
             async with asyncio.timeout(FETCH_SECONDS):
-                found = await asyncio.get_running_loop().run_in_executor(self._executor, exchange.keys)
+                found = await asyncio.wrap_future(self._start(exchange))
         except (OSError, ValueError) as error:
             self._failed(error)
         else:
@@ -92,6 +90,19 @@ class IssuerKeys:
                 self._replace(found)
         finally:
             exchange.cut()
+
+    def _start(self, exchange: Exchange) -> Future[KeySet]:
+        """Raises TimeoutError while the last one has not ended: nothing cuts a resolver short.
+
+        Nor does the process wait for it at its end, as it would for an executor's thread.
+        """
+        if self._thread is not None and self._thread.is_alive():
+            raise TimeoutError("the last fetch has not ended yet")
+        outcome: Future[KeySet] = Future()
+        outcome.set_running_or_notify_cancel()
+        self._thread = Thread(target=_run, args=[exchange, outcome], name="issuer-keys", daemon=True)
+        self._thread.start()
+        return outcome
 
     def _failed(self, error: Exception) -> None:
         age = monotonic() - self._good_at
@@ -141,3 +152,10 @@ class IssuerKeys:
 
     def _pause(self) -> float:
         return self._asked_at + PAUSE_SECONDS - monotonic()
+
+
+def _run(exchange: Exchange, outcome: Future[KeySet]) -> None:
+    try:
+        outcome.set_result(exchange.keys())
+    except BaseException as error:  # noqa: BLE001  whoever awaits it gets it
+        outcome.set_exception(error)

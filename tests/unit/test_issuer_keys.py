@@ -156,7 +156,6 @@ async def running(issuer: Issuer) -> AsyncIterator[IssuerKeys]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        keys.close()
 
 
 async def refuses(keys: IssuerKeys, kind: type[Exception]) -> None:
