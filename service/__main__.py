@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import warnings
 from collections.abc import Coroutine
 from pathlib import Path
@@ -51,17 +52,26 @@ def main() -> None:
 
 def _run(work: Coroutine[Any, Any, Result]) -> Result:
     """As `asyncio.run`; SIGTERM ends it as any error does: what is open is closed, and the log is written."""
+    asked_to_end = threading.Event()
 
     async def until_sigterm() -> Result:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  a coroutine that runs has one
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        return await work
 
-    try:
-        return asyncio.run(until_sigterm())
-    except asyncio.CancelledError:
-        sys.exit(128 + signal.SIGTERM)
+        def end() -> None:
+            asked_to_end.set()
+            task.cancel()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if asked_to_end.is_set():
+                logs.flush()
+                os._exit(128 + signal.SIGTERM)  # asyncio and the interpreter would wait for a resolver without answer
+            raise
+
+    return asyncio.run(until_sigterm())
 
 
 def _serve(_: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from tests.support.database import Database
 from tests.support.issuer import CONFIGURATION, KEYS, Issuer, Key, send, until
 from tests.support.problems import assert_problem
 from tests.support.raw import request
+from tests.support.resolver import UNRESOLVED, hanging_resolver
 from tests.support.server import Service
 from tests.support.users import me, sign_up
 
@@ -181,24 +182,10 @@ def test_an_issuer_whose_answer_never_ends_costs_little_time_and_no_shutdown(
     assert time.monotonic() - began < 18
 
 
-RESOLVER = """
-import socket, time
-
-def hang(host, *_, resolve=socket.getaddrinfo, **__):
-    if host != "issuer.example":
-        return resolve(host, *_, **__)
-    time.sleep(30)
-    raise socket.gaierror(socket.EAI_AGAIN, "no answer")
-
-socket.getaddrinfo = hang
-"""
-
-
 def test_a_name_that_nobody_resolves_does_not_hold_up_the_end(
     database: Database, start_service: Callable[..., Service], tmp_path: Path
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(RESOLVER, encoding="utf-8")
-    server = start_service(database.url, OIDC_ISSUER="https://issuer.example", PYTHONPATH=str(tmp_path))
+    server = start_service(database.url, OIDC_ISSUER=f"https://{UNRESOLVED}", **hanging_resolver(tmp_path))
     began_at = time.monotonic()
     assert server.stop() == 0
     assert time.monotonic() - began_at < 10

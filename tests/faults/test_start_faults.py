@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import signal
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,12 @@ from service.database.url import DatabaseUrl, parse_database_url
 from service.lifecycle import check_database
 from service.settings import load_settings
 from tests.support.database import Database, run_command, run_sql
+from tests.support.drill import eventually
 from tests.support.front import Front
 from tests.support.postgres import Postgres, postgres
 from tests.support.problems import assert_problem
-from tests.support.server import SECRET, free_port, serve
+from tests.support.resolver import UNRESOLVED, hanging_resolver
+from tests.support.server import SECRET, Service, free_port, serve
 from tests.support.users import sign_up
 
 CANARY = "c4n#ary%21"
@@ -319,3 +323,12 @@ def test_no_line_of_any_log_has_the_password(server: Postgres, make: Make) -> No
         log = service.log()
     found.query("ALTER ROLE guarded PASSWORD 'right'")
     assert not re.search(r"right|c4n", log)
+
+
+def test_a_name_that_nobody_resolves_does_not_hold_up_sigterm(tmp_path: Path) -> None:
+    starting = Service(f"postgresql://plain@{UNRESOLVED}/tasks", hanging_resolver(tmp_path))
+    starting.spawn()
+    eventually(lambda: "database_awaited" in starting.log(), 30)
+    began_at = time.monotonic()
+    assert starting.stop() == 128 + signal.SIGTERM
+    assert time.monotonic() - began_at < 10
