@@ -28,6 +28,8 @@ def release(databases: Namespace, request: pytest.FixtureRequest) -> Iterator[Na
     if request.param == "pooled":
         settings += ["database.pooler.mode=transaction", "database.pooler.maxServerConnections=80"]
         settings += ["networkPolicy.databasePorts={5432,6432}"]
+    if request.param == "listed":
+        settings += ["database.connectTimeoutSeconds=6"]
     databases.release("install", *settings)
     yield databases
     databases.helm("uninstall", "tasks", "--wait")
