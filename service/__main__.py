@@ -32,6 +32,9 @@ log = structlog.get_logger()
 
 Result = TypeVar("Result")
 
+_LEFT_BEHIND = {"issuer-keys", "traces-shutdown"}
+"""Threads that nobody can cut short while a resolver or a collector does not answer, and nobody waits for."""
+
 
 def main() -> None:
     arguments = _parser().parse_args()
@@ -115,6 +118,9 @@ def _run_server(*more: "Blueprint") -> int:
         backlog=BACKLOG,
     )
     log.info("stopped")
+    if _LEFT_BEHIND & {thread.name for thread in threading.enumerate()}:
+        logs.flush()
+        os._exit(0)  # the interpreter would tear down what such a thread still uses, and crash now and then
     return 0
 
 
