@@ -27,7 +27,7 @@ UNDER_WAY_MAX = 1
 
 CALLERS_MAX = 32
 
-LARGE_CALLERS_MAX = 8
+LARGE_CALLERS_MAX = 16
 """Of a statement whose rows can be large: an answer of 2 MB is in memory some three times before it is sent."""
 
 HEAVY_BYTES = 64 * 1024
