@@ -183,6 +183,7 @@ class Lender:
     def _give(self, connection: Connection) -> None:
         """To whoever has waited longest, or onto the idle stack."""
         connection.used_at = monotonic()
+        connection.commits_since = None
         if not self._waiters.serve(connection):
             self._idle.append(connection)
 

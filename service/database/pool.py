@@ -133,7 +133,6 @@ class Pool(Lender):
     async def _run(self, statement: Statement, args: Sequence[object], deadline: float | None) -> list[asyncpg.Record]:
         if statement.reads:
             connection = await self.acquire()
-            connection.commits_since = None
             return await self.run_on(connection, statement.operation, statement.sql, args, deadline)
         with self.commits.attempt() as attempt:
             connection = await self.acquire()
@@ -226,7 +225,6 @@ class Lease:
         except BaseException as error:
             await self._timeout.__aexit__(type(error), error, error.__traceback__)
             raise
-        self._connection.commits_since = None
         return self._connection
 
     async def __aexit__(

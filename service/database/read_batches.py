@@ -230,7 +230,6 @@ class Kind:
 
     async def _fetch(self, callers: list[_Caller], connection: Connection) -> list[list[asyncpg.Record]]:
         """The rows of each caller."""
-        connection.commits_since = None
         source, operation = self._all.source, self._statement.operation
         self._sizes.observe(len(callers))
         if len(callers) == 1:
