@@ -22,6 +22,7 @@ from service.database.postgres_programs import EmbeddedError
 from service.database.url import database_url
 from service.environment import SettingsError, from_files
 from service.telemetry import logs
+from service.threads import any_unawaited
 
 if TYPE_CHECKING:
     from sanic import Blueprint
@@ -31,9 +32,6 @@ BACKLOG = 1024
 log = structlog.get_logger()
 
 Result = TypeVar("Result")
-
-_LEFT_BEHIND = {"issuer-keys", "traces-shutdown"}
-"""Threads that nobody can cut short while a resolver or a collector does not answer, and nobody waits for."""
 
 
 def main() -> None:
@@ -118,9 +116,9 @@ def _run_server(*more: "Blueprint") -> int:
         backlog=BACKLOG,
     )
     log.info("stopped")
-    if _LEFT_BEHIND & {thread.name for thread in threading.enumerate()}:
+    if any_unawaited():
         logs.flush()
-        os._exit(0)  # the interpreter would tear down what such a thread still uses, and crash now and then
+        os._exit(0)
     return 0
 
 

@@ -3,7 +3,6 @@
 import asyncio
 from concurrent.futures import Future
 from contextlib import suppress
-from threading import Thread
 from time import monotonic, time
 
 import jwt
@@ -13,6 +12,7 @@ from service.accounts.discovery import Exchange, KeySet
 from service.accounts.tokens import BadToken
 from service.problems import IssuerUnavailable
 from service.telemetry.background_metrics import BackgroundMetrics
+from service.threads import UnawaitedThread
 
 REFRESH_SECONDS = 300.0
 """A key that the issuer has withdrawn verifies for so long at the most, while the issuer can be reached."""
@@ -52,7 +52,7 @@ class IssuerKeys:
         self._asked = asyncio.Event()
         self._fetched: asyncio.Future[None] | None = None
         self._waiting = 0
-        self._thread: Thread | None = None
+        self._thread: UnawaitedThread | None = None
 
     async def key(self, key_id: str | None, algorithm: str) -> jwt.PyJWK:
         """Raises BadToken for a key that the issuer does not have, IssuerUnavailable while none is known at all."""
@@ -100,7 +100,7 @@ class IssuerKeys:
             raise TimeoutError("the last fetch has not ended yet")
         outcome: Future[KeySet] = Future()
         outcome.set_running_or_notify_cancel()
-        self._thread = Thread(target=_run, args=[exchange, outcome], name="issuer-keys", daemon=True)
+        self._thread = UnawaitedThread("issuer-keys", _run, exchange, outcome)
         self._thread.start()
         return outcome
 

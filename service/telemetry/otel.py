@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from threading import Thread
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -11,6 +10,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from service.threads import UnawaitedThread
 
 ERRORS_FROM = 500
 
@@ -54,7 +55,7 @@ class OpenTelemetryTracer:
     async def shutdown(self, timeout_seconds: float) -> bool:
         """The SDK waits up to 30 s for a collector that does not answer, and takes no timeout for it.
 
-        So it waits in a thread, which is left behind when the time is over: a daemon, which ends with the process.
+        So it waits in a thread, which is left behind when the time is over.
         """
         loop = asyncio.get_running_loop()
         done = asyncio.Event()
@@ -64,7 +65,7 @@ class OpenTelemetryTracer:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(done.set)
 
-        Thread(target=export, name="traces-shutdown", daemon=True).start()
+        UnawaitedThread("traces-shutdown", export).start()
         try:
             async with asyncio.timeout(timeout_seconds):
                 await done.wait()

@@ -24,7 +24,7 @@ LAYERS = (
     ("database",),
     ("background",),
     ("telemetry",),
-    ("environment", "deadlines", "identifiers", "locks", "ports", "problems", "processes"),
+    ("environment", "deadlines", "identifiers", "locks", "ports", "problems", "processes", "threads"),
 )
 """Top first. What stands on one line is of the same rank: none of it imports the other."""
 
