@@ -26,6 +26,9 @@ Days = Annotated[float, Field(gt=0, le=604_800)]
 JWT_SECRET_BYTES_MIN = 32
 """RFC 7518, section 3.2."""
 
+STATEMENT_TIMEOUT_SECONDS_MIN = 0.001
+"""PostgreSQL counts whole milliseconds, and takes 0 of them for no limit."""
+
 
 class Settings(BaseSettings):
     """The whole configuration; field names are the environment's names in lower case."""
@@ -56,7 +59,7 @@ class Settings(BaseSettings):
     db_pool_max: int = Field(20, ge=1, le=1000)
     db_pool_acquire_timeout_seconds: Seconds = 1
     db_connect_timeout_seconds: Seconds = 2
-    db_statement_timeout_seconds: Seconds = 2
+    db_statement_timeout_seconds: float = Field(2, ge=STATEMENT_TIMEOUT_SECONDS_MIN, le=3600)
     db_connection_max_age_seconds: Days = 3600
     db_connection_max_idle_seconds: Days = 300
     db_pooler: Literal["none", "session", "transaction"] = "none"

@@ -89,6 +89,7 @@ def test_the_defaults_are_those_of_the_contract(load: Load) -> None:
         ("DB_POOL_ACQUIRE_TIMEOUT_SECONDS", "nan"),
         ("DB_CONNECT_TIMEOUT_SECONDS", "inf"),
         ("DB_STATEMENT_TIMEOUT_SECONDS", "-1"),
+        ("DB_STATEMENT_TIMEOUT_SECONDS", "0.0009"),
         ("DB_POOLER", "pgbouncer"),
         ("SLO_LATENCY_MS", "0"),
         ("LOG_LEVEL", "loud"),
