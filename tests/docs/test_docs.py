@@ -3,12 +3,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from service import problems
 from service.database.session import role_settings, role_sql
 from service.settings import Settings
+from service.telemetry.background_metrics import BackgroundTask
 from tests.support.database import ROOT, Database
 from tests.support.server import Service
 from tests.support.users import User, sign_up
@@ -44,6 +46,12 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text()):
         if not target.startswith(("http://", "https://", "mailto:")):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_every_task_beside_the_requests_stands_in_the_runbook_with_what_suffers() -> None:
+    text = (ROOT / "docs/runbooks/TasksServiceBackgroundTaskFailing.md").read_text()
+    rows = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row)) == sorted(get_args(BackgroundTask))
 
 
 def test_the_curl_lines_of_the_readme_work_when_pasted(

@@ -1,11 +1,14 @@
 """The schema is taken back under pods that serve: a clean 503, out of service at once, and back by themselves."""
 
+import re
+import subprocess
+import sys
 import time
 
 import httpx
 import pytest
 
-from tests.support.database import Database
+from tests.support.database import ROOT, Database
 from tests.support.drill import eventually
 from tests.support.load import Load
 from tests.support.problems import assert_problem
@@ -63,6 +66,17 @@ def test_what_goes_missing_is_noticed_and_named(
         fresh_database.query(given_back)
         eventually(service.ready, 2)
         user.create("x")
+
+
+def test_the_runbooks_command_tells_of_a_pod_that_is_not_ready(fresh_database: Database) -> None:
+    runbook = (ROOT / "docs/runbooks/TasksServiceNoPodsReady.md").read_text()
+    (command,) = re.findall(r"python -c '(.*)'", runbook)
+    with serve(fresh_database.url) as service:
+        fresh_database.query("ALTER TABLE aerich RENAME TO kept")
+        eventually(lambda: not service.ready(), 20)
+        script = command.replace("9000", str(service.admin_port))
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=30)
+    assert '"schema":false' in done.stdout, done.stderr
 
 
 def test_what_a_look_does_not_find_keeps_no_pod_out(fresh_database: Database) -> None:
