@@ -132,7 +132,7 @@ SETTABLE = tuple(field for field in FIELDS if field.set_as is not None)
 def document(fields: tuple[Field, ...] = FIELDS) -> str:
     """SQL: a row as clients get it, in UTF-8.
 
-    It is made where the row is: the service would need 2.3 us for it, PostgreSQL needs 0.9.
+    It is made where the row is: the service would need 2.3 us for it, PostgreSQL needs 2, and no time of this loop's.
     """
     written, pending = [], "{"  # what stands between two expressions is one literal: concat() takes fewer arguments
     for field in fields:
