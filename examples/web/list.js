@@ -120,21 +120,23 @@ class Row {
     const read = await this.#attempt(() => request("GET", this.#path()));
     if (!read || this.editing) return;
     this.editing = true;
-    let { body: before, etag } = read;
+    let { etag } = read;
     const form = part("#editor");
-    fill(form, before);
+    fill(form, read.body);
+    const shown = values(form);
     form.querySelector(".cancel").onclick = () => this.#close(form);
     form.onsubmit = async (event) => {
       event.preventDefault();
-      const body = difference(before, values(form));
+      const body = difference(shown, values(form));
       const saved = await this.#attempt(
         () => request("PATCH", this.#path(), { body, headers: { "If-Match": etag } }),
         async (refusal) => {
           if (refusal.status !== 412) return;
-          ({ body: before, etag } = await request("GET", this.#path()));
+          const current = await request("GET", this.#path());
+          etag = current.etag;
           const stored = form.querySelector(".stored");
           stored.hidden = false;
-          stored.textContent = `It has been changed meanwhile, to “${before.title}”. Save again to overwrite that.`;
+          stored.textContent = `It has been changed meanwhile, to “${current.body.title}”. Save again to overwrite that.`;
         },
       );
       if (!saved) return;
@@ -176,10 +178,11 @@ function fill(form, task) {
   form.elements.due_on.value = task.due_on ?? "";
 }
 
-// Only what was changed is sent: a moment that the form cannot show stays what it is.
-function difference(task, wanted) {
+// Only what was changed in the form is sent: what it cannot show, as a moment or a label with a comma, stays what it is,
+// and so does what somebody else has changed beside it.
+function difference(shown, wanted) {
   return Object.fromEntries(
-    Object.entries(wanted).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(task[name])),
+    Object.entries(wanted).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(shown[name])),
   );
 }
 

@@ -56,12 +56,18 @@ function refresh(stale) {
     if (current.access_token !== stale.access_token) return current;
     try {
       const { body } = await send("POST", "/api/auth/refresh", { body: { refresh_token: current.refresh_token } });
+      if (!isKept(current)) throw new Refusal(401, { title: "The session has ended" });
       return keep(body);
     } catch (error) {
-      if (error.status === 401) localStorage.removeItem(KEY);
+      if (error.status === 401 && isKept(current)) localStorage.removeItem(KEY);
       throw error;
     }
   });
+}
+
+// Somebody may have logged out, or in again, while an answer was on its way.
+function isKept({ refresh_token }) {
+  return session()?.refresh_token === refresh_token;
 }
 
 function keep({ user, access_token, refresh_token, expires_in }) {

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
+from playwright.sync_api import APIResponse, Browser, BrowserContext, Locator, Page, Route, expect
 
 from tests.support.chromium import Visit, chromium
 from tests.support.database import ROOT, Database
@@ -198,7 +198,42 @@ def test_a_change_that_was_not_seen_is_overwritten_only_knowingly(context: Brows
         assert user.list()[0]["title"] == "theirs"
         editor.get_by_role("button", name="Save").click()
         expect(window.row("mine")).to_be_visible()
-        assert [task["title"] for task in user.list()] == ["mine"]
+        assert [(task["title"], task["description"]) for task in user.list()] == [("mine", "new")]
+
+
+def test_an_edit_leaves_alone_what_the_form_cannot_show(context: BrowserContext, example: Service) -> None:
+    window = signed_up(context, example)
+    with user_of(window, example) as user:
+        before = user.create(
+            "two\nlines", description="and\r\ntwo", labels=["home, sweet"], due_at="2030-02-28T12:00:00Z"
+        )
+        window.page.get_by_role("button", name="Edit").click()
+        editor = window.page.locator(".editor")
+        editor.get_by_label("Title").press("End")
+        editor.get_by_role("button", name="Save").click()
+        expect(editor).to_have_count(0)
+        kept = ("title", "description", "labels", "due_at")
+        assert [[task[name] for name in kept] for task in user.list()] == [[before[name] for name in kept]]
+
+
+def test_a_session_that_was_left_does_not_come_back_with_late_tokens(context: BrowserContext, example: Service) -> None:
+    window = signed_up(context, example)
+    renewals: list[tuple[Route, APIResponse]] = []
+    window.page.route("**/api/auth/refresh", lambda route: renewals.append((route, route.fetch())))
+    window.page.evaluate("""() => {
+        const expired = { ...JSON.parse(localStorage["tasks-session"]), expires_at: 0 };
+        localStorage.setItem("tasks-session", JSON.stringify(expired));
+    }""")
+    window.page.locator("#trash summary").click()
+    while not renewals:  # the tokens are changed at the service, and their answer is kept back here
+        window.page.wait_for_timeout(50)
+    window.page.get_by_role("button", name="Log out").click()
+    expect(window.page.get_by_role("button", name="Log in")).to_be_visible()
+    ((renewal, answer),) = renewals
+    with window.page.expect_response("**/api/auth/refresh"):
+        renewal.fulfill(response=answer)
+    expect(window.refusal()).to_contain_text("401")
+    assert window.page.evaluate("localStorage.getItem('tasks-session')") is None
 
 
 def test_what_the_service_refuses_is_shown_in_its_words(context: BrowserContext, example: Service) -> None:
