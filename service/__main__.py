@@ -126,10 +126,7 @@ def _listen(host: str, port: int, admin_port: int) -> socket.socket:
     """Raises SettingsError when a port cannot be had."""
     if refusals := ports.refusals(host, ADMIN_PORT=admin_port, PORT=port):
         raise SettingsError("\n".join(map(str, refusals)))
-    listener = socket.socket(ports.family(host), socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    return listener
+    return ports.bound(host, port)
 
 
 def _dev(_: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ import structlog
 from sanic.server.async_server import AsyncioServer
 from tortoise import Tortoise
 
+from service import ports
 from service.accounts.issuer import IssuerKeys
 from service.accounts.passwords import Passwords
 from service.admin import AdminApp, Readiness, watch_event_loop
@@ -133,9 +134,8 @@ class Lifecycle:
             log.warning("traces_lost", seconds=TRACES_SECONDS)
 
     async def _open_admin(self) -> None:
-        server = await self._admin.create_server(
-            self._settings.host, self._settings.admin_port, return_asyncio_server=True, access_log=False
-        )
+        listener = ports.bound(self._settings.host, self._settings.admin_port)
+        server = await self._admin.create_server(sock=listener, return_asyncio_server=True, access_log=False)
         assert server is not None  # noqa: S101  that is what return_asyncio_server is for
         self._admin_server = server
         await server.startup()

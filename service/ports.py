@@ -23,15 +23,27 @@ def refusals(host: str, **ports: int) -> list[Refusal]:
     return [Refusal(name, host, port, why) for name, port, why in tried if why]
 
 
-def family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+def bound(host: str, port: int) -> socket.socket:
+    """Both ports get theirs here, since asyncio makes `::` an address of IPv6 alone, where the kubelet may use IPv4.
+
+    Raises OSError when the port cannot be had.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except TypeError as error:  # from the encoding of names beyond ASCII
+        listener.close()
+        raise OSError("no such name is possible") from error
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _try(host: str, port: int) -> str | None:
     try:
-        with socket.socket(family(host), socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
+        bound(host, port).close()
     except OSError as error:
         return error.strerror or str(error)
     return None

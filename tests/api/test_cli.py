@@ -74,6 +74,14 @@ def test_no_server_on_a_port_that_is_taken(database: Database, name: str) -> Non
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize("host", ["no such host", "\u200b"])
+def test_no_server_on_a_host_that_cannot_be(database: Database, host: str) -> None:
+    ended = serve(DATABASE_URL=database.url, JWT_SECRET=SECRET, HOST=host)
+    assert ended.returncode == 1
+    told = ended.stderr.splitlines()
+    assert [line.partition(":")[0].strip() for line in told[1:]] == ["ADMIN_PORT", "PORT"]
+
+
 def test_openapi_prints_the_document_without_any_setting() -> None:
     ended = run_command("openapi", check=True)
     document = json.loads(ended.stdout)

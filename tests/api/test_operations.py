@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator
 from platform import python_version
@@ -81,6 +82,14 @@ def test_the_public_port_has_no_operations_and_the_other_no_api(
         assert visitor.get(path).status_code == 404
     assert admin.get(idle_user.tasks).status_code == 404
     assert admin.get("/openapi.json").status_code == 404
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_both_ports_listen_on_the_same_addresses(start_service: Callable[..., Service]) -> None:
+    everywhere = start_service(HOST="::")  # seen to be ready at 127.0.0.1
+    for host in ("127.0.0.1", "[::1]"):
+        assert httpx.get(f"http://{host}:{everywhere.port}/docs").status_code == 200
+        assert httpx.get(f"http://{host}:{everywhere.admin_port}/livez").status_code == 200
 
 
 def count(service: Service, method: str, route: str, status: int) -> float:
