@@ -76,7 +76,7 @@ def _run(stack: ExitStack, interruption: Interruption) -> int:
     """Whatever can fail because of what is around us fails before the database is touched."""
     DATA.mkdir(exist_ok=True)
     database = None
-    if not os.environ.get("DATABASE_URL") and not os.environ.get("DATABASE_URL_FILE"):
+    if not _given("DATABASE_URL"):
         database = EmbeddedPostgres(DATA / "postgres")
         stack.callback(database.stop)
     env = _environment(database)
@@ -96,14 +96,19 @@ def _run(stack: ExitStack, interruption: Interruption) -> int:
 
 
 def _environment(database: EmbeddedPostgres | None) -> dict[str, str]:
-    env = {**os.environ, "LOG_FORMAT": os.environ.get("LOG_FORMAT") or "console", "DRAIN_SECONDS": "0"}
+    env = {**os.environ, "DRAIN_SECONDS": "0", "DRAIN_SECONDS_FILE": ""}
+    if not _given("LOG_FORMAT"):
+        env["LOG_FORMAT"] = "console"
     env["SANIC_IGNORE_PRODUCTION_WARNING"] = "1"  # it would be the first thing that a newcomer reads
     if database is not None:
         env = {**without_libpq(env), "DATABASE_URL": database.url()}
-    given = ("JWT_SECRET", "JWT_SECRET_FILE", "JWT_PRIVATE_KEY", "JWT_PRIVATE_KEY_FILE")
-    if not any(os.environ.get(name) for name in given):
+    if not _given("JWT_SECRET") and not _given("JWT_PRIVATE_KEY"):
         env["JWT_SECRET"] = _secret()
     return env
+
+
+def _given(name: str) -> bool:
+    return any(os.environ.get(variable) for variable in (name, f"{name}_FILE"))
 
 
 def _secret() -> str:

@@ -19,7 +19,8 @@ def from_files(env: Mapping[str, str], names: Iterable[str]) -> tuple[dict[str, 
         if env.get(name):
             mistakes.append(f"{name}: is given twice, also as {name}_FILE")
         try:
-            text = Path(path).read_text(encoding="utf-8").strip()
+            # Editors on Windows put a byte order mark in front, which nobody sees in a message.
+            text = Path(path).read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             mistakes.append(f"{name}_FILE: cannot be read ({type(error).__name__})")
             continue

@@ -85,7 +85,13 @@ def test_taken_ports_are_told_before_anything_is_made(tmp_path: Path) -> None:
 
 
 def test_mistakes_in_settings_are_told_before_anything_is_made(tmp_path: Path) -> None:
-    assert "DB_POOL_MAX" in failed(tmp_path, DB_POOL_MAX="many")
+    number = tmp_path / "number"
+    number.write_text("5", encoding="utf-8")
+    word = tmp_path / "word"
+    word.write_text("json", encoding="utf-8")
+    from_files = {"DRAIN_SECONDS_FILE": str(number), "LOG_FORMAT_FILE": str(word)}  # no mistakes
+    said = failed(tmp_path, DB_POOL_MAX="many", **from_files)
+    assert [line.partition(":")[0].strip() for line in said.splitlines()[1:]] == ["DB_POOL_MAX"]
     assert not (tmp_path / ".data" / "postgres").exists()
 
 

@@ -174,7 +174,7 @@ def test_a_secret_may_come_from_a_file(load: Load, tmp_path: Path) -> None:
     secret, url, port = tmp_path / "secret", tmp_path / "url", tmp_path / "port"
     secret.write_text(f"\n{SECRET}x\n", encoding="utf-8")
     url.write_text("postgres://tasks@elsewhere/tasks\n", encoding="utf-8")
-    port.write_text("8001\n", encoding="utf-8")
+    port.write_text("8001\r\n", encoding="utf-8-sig")
     files = {"JWT_SECRET_FILE": str(secret), "DATABASE_URL_FILE": str(url), "PORT_FILE": str(port)}
     settings = load(DATABASE_URL=None, JWT_SECRET=None, **files)
     assert settings.jwt_secret is not None
