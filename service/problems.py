@@ -122,6 +122,10 @@ class SyncTokenExpired(Problem):
     status, code, title = 410, "sync_token_expired", "This sync token is too old: start again without one"
 
 
+class AnswerErased(Problem):
+    status, code, title = 410, "answer_erased", "What this request was answered with has been erased since"
+
+
 class PreconditionFailed(Problem):
     status, code, title = 412, "precondition_failed", "The state is not one that the request allows"
 

@@ -7,7 +7,7 @@ own claim until the first transaction has ended, because the unique index makes 
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from uuid import UUID
 
 import asyncpg
@@ -16,7 +16,7 @@ from sanic import HTTPResponse
 from service.database.pool import Executor, Pool, Statement
 from service.http.requests import Request
 from service.identifiers import uuid7
-from service.problems import IdempotencyInProgress, IdempotencyKeyReused, Invalid, Unauthorized
+from service.problems import AnswerErased, IdempotencyInProgress, IdempotencyKeyReused, Invalid, Unauthorized
 
 HOURS_KEPT = 24
 WAIT_MS = 1000
@@ -49,6 +49,14 @@ PURGE = Statement(
     f" WHERE created_at < now() - interval '{HOURS_KEPT} hours' LIMIT 1000 FOR UPDATE SKIP LOCKED) RETURNING id",
 )
 
+# $1 user, $2 ids as text. Within a string JSON has no quotation mark but behind a backslash: only an object begins so.
+_FORGET = Statement(
+    "idempotency_forget",
+    "UPDATE idempotency_keys SET body = NULL WHERE id IN (SELECT kept.id FROM idempotency_keys AS kept,"
+    """ unnest(string_to_array(convert_from(body, 'UTF8'), '{"id":"')) AS object"""
+    " JOIN unnest($2::text[]) AS gone (id) ON left(object, 36) = gone.id WHERE kept.user_id = $1)",
+)
+
 Work = Callable[[Executor], Awaitable[HTTPResponse]]
 
 
@@ -56,7 +64,7 @@ async def idempotent(request: Request, pool: Pool, user_id: UUID, work: Work) ->
     """Run `work` once for each Idempotency-Key of a user; without the header, simply run it.
 
     Only success is kept: a request that failed has changed nothing, and its repeat is a first try again.
-    Raises IdempotencyKeyReused, IdempotencyInProgress or Invalid.
+    Raises IdempotencyKeyReused, IdempotencyInProgress, AnswerErased or Invalid.
     """
     keys = request.headers.getall("idempotency-key", None)
     if keys is None:
@@ -87,6 +95,14 @@ async def idempotent(request: Request, pool: Pool, user_id: UUID, work: Work) ->
     return _replay(first)
 
 
+async def forget_answers(db: Executor, user_id: UUID, ids: Iterable[UUID]) -> None:
+    """The user's answers that show an object with one of these ids; whoever repeats their requests gets AnswerErased.
+
+    An object in an answer begins with its `id`. Reads all of the user's answers that are kept.
+    """
+    await db.fetch(_FORGET, user_id, [str(gone) for gone in ids])
+
+
 def _fingerprint(request: Request) -> str:
     """What makes two requests the same one, in hex. Ids in paths are the same in either case."""
     excluded = [f"not {field}" for field in request.headers.getall("if-none-match", ())]
@@ -98,6 +114,9 @@ def _fingerprint(request: Request) -> str:
 
 
 def _replay(first: asyncpg.Record) -> HTTPResponse:
+    """Raises AnswerErased."""
+    if first["body"] is None:
+        raise AnswerErased
     headers = dict(line.split(": ", 1) for line in first["headers"])
     headers["Idempotency-Replayed"] = "true"
     return HTTPResponse(first["body"], first["status"], headers, "application/json")

@@ -28,7 +28,7 @@ _READ = ("ETag", "Cache-Control", "Vary")
 _CHANGED = ("ETag", "Content-Location")
 _WRITE_ONCE = (*_CHANGED, "Idempotency-Replayed")
 _CONDITIONS = ("If-Match", "If-None-Match")
-_KEY_PROBLEMS = (problems.IdempotencyInProgress, problems.IdempotencyKeyReused)
+_KEY_PROBLEMS = (problems.IdempotencyInProgress, problems.IdempotencyKeyReused, problems.AnswerErased)
 _OWN = (problems.Forbidden, problems.Invalid, problems.PreconditionFailed)
 _ONE = (*_OWN, problems.TaskNotFound)
 

@@ -1,6 +1,7 @@
 """The trash: what was deleted can be listed, restored and erased until its time is over.
 
-What is erased leaves its id behind, so that clients which follow the changes still hear that it was deleted.
+What is erased leaves its id behind, so that clients which follow the changes still hear that it was deleted. Its
+content goes from the answers, too, that are kept for repeated requests.
 """
 
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from uuid import UUID
 from service.database.pool import Executor, Statement
 from service.problems import DatabaseBusy, PreconditionFailed, TaskNotFound, TooManyTasks, Unauthorized
 from service.rest.conditional import ANY_STATE, Preconditions, task_tag
+from service.rest.idempotency import forget_answers
 from service.tasks.account import fetch_of_account, of_account
 from service.tasks.clock import LOCK, advance, in_states
 from service.tasks.fields import COLUMNS, CONTENT, DELETED_AT, FIELDS, document
@@ -57,13 +59,11 @@ FOUND = Statement(
 )
 ERASE = Statement(
     "trash_erase",
-    f"UPDATE deleted_tasks SET {_ERASED} WHERE {_MINE} AND {in_states(3)}"  # noqa: S608  fixed text
-    " AND EXISTS (SELECT FROM users WHERE id = $2 AND ended_at IS NULL) RETURNING id",
+    f"UPDATE deleted_tasks SET {_ERASED} WHERE {_MINE} AND {in_states(3)} RETURNING id",  # noqa: S608  fixed text
 )
 STATE = Statement(
     "trash_state",
-    "SELECT date_part('epoch', updated_at) FROM deleted_tasks"  # noqa: S608  fixed text
-    f" WHERE {_MINE} AND EXISTS (SELECT FROM users WHERE id = $2 AND ended_at IS NULL)",
+    f"SELECT date_part('epoch', updated_at) FROM deleted_tasks WHERE {_MINE}",  # noqa: S608  fixed text
     reads=True,
 )
 LOCK_USER = Statement("trash_lock", "SELECT FROM users WHERE id = $1 AND ended_at IS NULL FOR NO KEY UPDATE")
@@ -121,15 +121,13 @@ class TrashStore:
     async def erase(self, task_id: UUID, states: Preconditions = ANY_STATE) -> None:
         """`states` are of the task before it was deleted. Raises TaskNotFound or PreconditionFailed."""
         mine = (task_id, self._user_id)
-        for _ in range(TRIES):
-            if await self._db.fetchrow(ERASE, *mine, *states) is not None:
-                return
-            found = await self._db.fetchrow(STATE, *mine)
-            if found is None:
+        async with self._db.transaction() as transaction:
+            if await transaction.fetchrow(LOCK_USER, self._user_id) is None:
                 raise TaskNotFound
-            if not states.allow(tag := task_tag(found[0])):
-                raise PreconditionFailed(headers={"ETag": tag})
-        raise DatabaseBusy  # restored and deleted again between the two statements, each time
+            if await transaction.fetchrow(ERASE, *mine, *states) is None:
+                found = await transaction.fetchrow(STATE, *mine)
+                raise TaskNotFound if found is None else PreconditionFailed(headers={"ETag": task_tag(found[0])})
+            await forget_answers(transaction, self._user_id, [task_id])
 
     async def erase_all(self) -> None:
         """In portions, each of which is a transaction: a fault in the middle leaves less than there was.
@@ -144,4 +142,6 @@ class TrashStore:
                 if await transaction.fetchrow(LOCK_USER, self._user_id) is None:
                     raise Unauthorized
                 erased = await transaction.fetch(ERASE_SOME, self._user_id, *place)
+                if erased:
+                    await forget_answers(transaction, self._user_id, [row[1] for row in erased])
             place = max((row[0], row[1]) for row in erased) if len(erased) == ERASE_PORTION else None

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -89,6 +90,37 @@ def test_what_is_erased_is_gone_from_the_database(database: Database, user: User
     rows = database.query("SELECT * FROM deleted_tasks WHERE user_id = $1", user.id)
     assert len(rows) == 3, "what remains is that these ids were deleted"
     assert all(row[name] is None for row in rows for name in CONTENT)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_is_erased_is_in_no_answer_that_is_kept_for_repeats(
+    database: Database, user: User, *, whole: bool
+) -> None:
+    erased, kept = user.create("erased"), user.create(f'{{"id":"{uuid4()}"')
+    secret, patch = {"title": "secret"}, {"op": "patch", "id": erased["id"], "task": {"title": "secret"}}
+    requests: list[tuple[str, str, dict[str, Any]]] = [
+        ("PATCH", user.path(erased), secret),
+        ("POST", f"{user.tasks}/batch", {"operations": [{"op": "complete", "id": kept["id"]}, patch]}),
+        ("PATCH", user.path(kept), {"description": f'{{"id":"{erased["id"]}"'}),
+        ("POST", f"{user.tasks}/batch", {"operations": [{"op": "reopen", "id": kept["id"]}]}),
+    ]
+
+    def send() -> list[httpx.Response]:
+        return [
+            user.http.request(method, path, json=body, headers={"Idempotency-Key": f"{erased['id']}-{number}"})
+            for number, (method, path, body) in enumerate(requests)
+        ]
+
+    first = send()
+    delete(user, erased)
+    assert [answer.content for answer in send()] == [answer.content for answer in first]
+    assert user.http.delete(f"/api/{user.id}/trash" + ("" if whole else f"/{erased['id']}")).status_code == 204
+    again = send()
+    for answer in again[:2]:
+        assert_problem(answer, 410, "answer_erased")
+    assert [answer.content for answer in again[2:]] == [answer.content for answer in first[2:]]
+    told = "SELECT count(*) FROM idempotency_keys WHERE user_id = $1 AND convert_from(body, 'UTF8') LIKE '%secret%'"
+    assert database.value(told, user.id) == 0
 
 
 @pytest.mark.parametrize("condition", [{"If-Match": '"stale"'}, {"If-None-Match": "*"}])
