@@ -14,14 +14,11 @@ def main(base: str, me: str, token: str) -> None:  # noqa: C901  in one piece it
     with httpx.Client(base_url=base, headers={"Authorization": f"Bearer {token}"}, timeout=30) as api:
         while True:
             try:
-                page = api.get(path, params={"since": since} if since else {})
-                if page.status_code == httpx.codes.GONE:  # away for longer than the trash keeps anything
-                    tasks, since = {}, ""
-                    continue
-                for change in page.raise_for_status().json()["changes"]:
+                page = api.get(path, params={"since": since} if since else {}).raise_for_status().json()
+                for change in page["changes"]:
                     apply(change, tasks)
-                since = page.json()["next"]
-                if page.json()["more"]:
+                since = page["next"]
+                if page["more"]:
                     continue
                 with api.stream("GET", path, headers={"Accept": "text/event-stream", "Last-Event-ID": since}) as stream:
                     for line in stream.raise_for_status().iter_lines():
@@ -32,8 +29,10 @@ def main(base: str, me: str, token: str) -> None:  # noqa: C901  in one piece it
             except httpx.TransportError:  # also a stream that breaks off: 30 s without a comment are too long
                 pass
             except httpx.HTTPStatusError as refusal:
-                if refusal.response.status_code not in {429, 503}:
-                    raise  # 401: log in again
+                if refusal.response.status_code == httpx.codes.UNAUTHORIZED:
+                    raise  # log in again
+                if refusal.response.status_code == httpx.codes.GONE:  # away for longer than the trash keeps anything
+                    tasks, since = {}, ""
             time.sleep(1)
 
 

@@ -1,8 +1,11 @@
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import get_args
 
 import pytest
@@ -104,6 +107,37 @@ def test_the_example_follower_misses_nothing(start_service: Callable[..., Servic
             user.create("four")
             assert shown.readline() == '["four", "th\\u2028ree", "two"]\n'
             follower.kill()
+
+
+def test_the_example_follower_comes_back_after_any_error_but_a_401() -> None:
+    """Also one of a proxy in between; after a 410, which a stream can be too, it starts again."""
+    task = {"type": "task", "task": {"id": "1", "title": "one"}}
+    page = {"changes": [task], "next": "token", "more": False}
+    answers = iter([(502, {}), (200, page), (410, {}), (200, {**page, "changes": []}), (500, {}), (401, {})])
+    asked = []
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path.partition("?")[2], self.headers["Last-Event-ID"]))
+            status, body = next(answers)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        command = [
+            sys.executable,
+            str(ROOT / "docs/examples/follow.py"),
+            f"http://127.0.0.1:{server.server_port}",
+            "me",
+            "token",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        server.shutdown()
+    assert "401" in done.stderr.splitlines()[-2]
+    assert done.stdout == '["one"]\n'
+    assert asked == [("", None), ("", None), ("", "token"), ("", None), ("", "token"), ("since=token", None)]
 
 
 def test_the_readme_shows_the_example_client_as_it_is() -> None:
