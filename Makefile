@@ -52,11 +52,13 @@ format: $(VENV)/.dev ## rewrite the code as the formatter wants it
 	@$(BIN)/python -m ruff check --fix .
 
 .PHONY: lock
-lock: $(VENV)/.dev ## renew requirements/*.txt from pyproject.toml
+lock: $(VENV)/.dev ## renew requirements/*.txt from pyproject.toml and scanners.in
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
 	$(LOCK) -c requirements/runtime.txt --extra local pyproject.toml -o requirements/local.txt
 	$(LOCK) -c requirements/runtime.txt --extra tracing pyproject.toml -o requirements/tracing.txt
 	$(LOCK) -c requirements/local.txt -c requirements/tracing.txt --extra local --group dev pyproject.toml -o requirements/dev.txt
+	$(LOCK) -c requirements/dev.txt --group pyproject.toml:dashboard -o requirements/dashboard.txt
+	$(LOCK) requirements/scanners.in -o requirements/scanners.txt
 
 include make/*.mk
 

@@ -6,10 +6,6 @@ test check: $(VENV)/.dashboard
 dashboard: $(VENV)/.dashboard ## write the chart's Grafana dashboard anew from its source
 	@$(BIN)/python -m helm.dashboard
 
-.PHONY: lock-dashboard
-lock-dashboard: $(VENV)/.dev ## renew requirements/dashboard.txt from pyproject.toml
-	$(LOCK) -c requirements/dev.txt --group pyproject.toml:dashboard -o requirements/dashboard.txt
-
 .PHONY: drill-dashboards
 drill-dashboards: $(VENV)/.dashboard ## break the service fault by fault, see the panels move, draw docs/images
 	@$(BIN)/python -m tests.observability.drill
