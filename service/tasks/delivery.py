@@ -165,9 +165,14 @@ class Delivery:
                 self._metrics.written(event, count)
 
     def _observe(self, page: Changes, since_asked: float) -> None:
-        """By the database's clock until it was asked, by this machine's from then on: the two need not agree."""
+        """By the database's clock until it was asked, by this machine's from then on: the two need not agree.
+
+        A user's clock may be ahead of the database's, after a failover to one that is behind: a sum that falls is taken
+        for that of a new process.
+        """
         for change in page.changes:
-            self._metrics.delivery_seconds.observe((page.now - change.position.clock) / 1_000_000 + since_asked)
+            seconds = (page.now - change.position.clock) / 1_000_000 + since_asked
+            self._metrics.delivery_seconds.observe(max(seconds, 0.0))
 
 
 def _ready(reader: Reader) -> dict[Position, list[Stream]]:

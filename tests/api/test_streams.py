@@ -332,6 +332,20 @@ def test_a_stream_is_no_request(start_service: Callable[..., Service]) -> None:
         assert not [line for line in service.log().splitlines() if '"event":"request"' in line and ROUTE in line]
 
 
+def test_a_clock_that_is_ahead_leaves_the_metrics_valid(
+    start_service: Callable[..., Service], database: Database
+) -> None:
+    """A database that was failed over to may be behind; its users' clocks are not set back."""
+    service = start_service()
+    with sign_up(service.url) as user:
+        database.query("UPDATE users SET tasks_clock = now() + interval '1 hour' WHERE id = $1", user.id)
+        with Reader(service.url, user) as reader:
+            user.create()
+            reader.until_events(1)
+        eventually(lambda: service.metric("sync_delivery_seconds_count") == 1)
+    assert service.metric("sync_delivery_seconds_sum") >= 0
+
+
 def test_it_shares_the_origin_policy_of_the_other_answers(start_service: Callable[..., Service]) -> None:
     service = start_service(CORS_ORIGINS="https://app.example.com")
     with (
