@@ -93,11 +93,11 @@ def tls_of(address: SplitResult) -> ssl.SSLContext | None:
 
 async def sign_up(url: str, prefix: str, count: int) -> list[Account]:
     """As many accounts; a service that limits sign-ups gets the time that it asks for."""
-    emails = iter([f"{prefix}-{number}@example.com" for number in range(count)])
+    names = iter([f"{prefix}-{number}" for number in range(count)])
 
     async def work() -> list[Account]:
         client = Client(url)
-        accounts = [await _sign_up(client, email) for email in emails]
+        accounts = [await _sign_up(client, name) for name in names]
         client.close()
         return accounts
 
@@ -105,9 +105,11 @@ async def sign_up(url: str, prefix: str, count: int) -> list[Account]:
     return [account for accounts in found for account in accounts]
 
 
-async def _sign_up(client: Client, email: str) -> Account:
-    for _ in range(SIGN_UP_ATTEMPTS):
-        answer = await client.request("POST", "/api/auth/signup", {"email": email, "password": PASSWORD})
+async def _sign_up(client: Client, name: str) -> Account:
+    """Each attempt has an email of its own: one that was answered 503 may have made the account all the same."""
+    for attempt in range(SIGN_UP_ATTEMPTS):
+        body = {"email": f"{name}-{attempt}@example.com", "password": PASSWORD}
+        answer = await client.request("POST", "/api/auth/signup", body)
         if answer.status == CREATED:
             session = answer.json()
             return Account(session["user"]["id"], session["access_token"], session["expires_in"])
