@@ -25,7 +25,6 @@ REPORTS = FOLDER / "reports"
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 SERVICE = (sys.executable, "-m", "service")
-SERVER_OPTIONS = {"shared_buffers": "256MB", "max_wal_size": "4GB"}
 TERMINATED = 128 + signal.SIGTERM
 
 
@@ -45,17 +44,18 @@ class Started:
 
 @contextmanager
 def started_service(env: Mapping[str, str]) -> Iterator[Started]:
-    """Three settings in `env` change the conditions.
+    """Four settings in `env` change the conditions.
 
     `SERVICE_CORE` gives the service a core of its own, and all else here, PostgreSQL too, the others;
-    `DATABASE_DELAY_MS` lets each answer of PostgreSQL take so long; `PODS` is how many processes there are.
+    `DATABASE_DELAY_MS` lets each answer of PostgreSQL take so long; `PODS` is how many processes there are;
+    `FSYNC=off` lets commits not wait for the disk.
     """
     (REPORTS / "service.log").unlink(missing_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # what was started here ends with us
     core = _core_apart(env)
     with (
         tempfile.TemporaryDirectory(prefix="tasks-load-") as folder,
-        embedded_postgres(Path(folder) / "data", SERVER_OPTIONS) as server,
+        embedded_postgres(Path(folder) / "data", server_options(env)) as server,
         _way_to(server, float(env.get("DATABASE_DELAY_MS") or 0) / 1000) as database_url,
         ExitStack() as stack,
     ):
@@ -65,6 +65,11 @@ def started_service(env: Mapping[str, str]) -> Iterator[Started]:
         processes = [stack.enter_context(served(settings, core=core)) for _ in range(int(env.get("PODS") or 1))]
         urls = tuple(process.urls[0] for process in processes)
         yield Started(urls, processes[0].admin_url, server.url(), processes[0].process)
+
+
+def server_options(env: Mapping[str, str]) -> dict[str, str]:
+    """PostgreSQL's, for data that is thrown away; `FSYNC=off` in `env` for runs whose figures nobody reads."""
+    return {"shared_buffers": "256MB", "max_wal_size": "4GB", "fsync": env.get("FSYNC") or "on"}
 
 
 def migrate(settings: Mapping[str, str], *arguments: str, root: Path = ROOT) -> None:

@@ -20,7 +20,7 @@ from loadtests.database import connect
 from loadtests.migration.clients import Answer, Clients
 from loadtests.migration.old_release import fill, unpack
 from loadtests.rest import sign_up
-from loadtests.started import ROOT, SERVER_OPTIONS, SERVICE, migrate, served
+from loadtests.started import ROOT, SERVICE, migrate, served, server_options
 from service.database.embedded import embedded_postgres
 from service.database.postgres_programs import without_libpq
 
@@ -41,7 +41,7 @@ def main() -> int:
         sys.exit(f"FROM is a revision from {OLDEST}, and TASKS are at least 1")
     with (
         tempfile.TemporaryDirectory(prefix="tasks-migration-") as folder,
-        embedded_postgres(Path(folder) / "data", SERVER_OPTIONS) as server,
+        embedded_postgres(Path(folder) / "data", server_options(os.environ)) as server,
     ):
         server.create_database("tasks")
         settings = {

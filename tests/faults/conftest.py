@@ -10,7 +10,7 @@ from tests.support.postgres import Postgres, postgres
 
 @pytest.fixture(scope="session")
 def own_postgres() -> Iterator[Postgres]:
-    """With fsync on; a test leaves it running."""
+    """A test leaves it running."""
     with postgres() as server:
         yield server
 

@@ -30,7 +30,7 @@ def test_a_connection_that_a_firewall_forgot_is_noticed(own_postgres: Postgres, 
             # Whoever meets it first: the check before it is lent, or a statement of a background task.
             reasons = ("lost", "broken")
             gone = sum(service.metric(f'db_pool_connections_closed_total{{reason="{each}"}}') for each in reasons)
-    assert took < 2.0
+    assert took < 5.0
     assert gone >= 1
 
 
@@ -64,8 +64,8 @@ def test_a_failover_is_followed_to_the_new_primary() -> None:
     report("failover to the standby", first_success=late, slowest=slowest)
     assert statuses <= {200, 201, 503}
     assert {a.status for a in after} <= {200, 201}
-    assert slowest < 3.0
-    assert late < 8.0
+    assert slowest < pick(6.0, 3.0)
+    assert late < pick(12.0, 8.0)
     assert database.name == "tasks"
 
 
@@ -136,7 +136,7 @@ def test_reads_go_on_while_no_commit_is_answered() -> None:
     """PostgreSQL keeps a process for each commit that waits for a standby: were there ever more, nobody could read."""
     with (
         synchronous_pair() as (primary, standby),
-        serve(primary.tcp_url(), DB_POOL_MAX="10", DB_STATEMENT_TIMEOUT_SECONDS="0.5") as service,
+        serve(primary.tcp_url(), DB_POOL_MAX="10", DB_STATEMENT_TIMEOUT_SECONDS="1") as service,
         ExitStack() as users,
     ):
         people = [users.enter_context(sign_up(service.url)) for _ in range(20)]
@@ -150,4 +150,4 @@ def test_reads_go_on_while_no_commit_is_answered() -> None:
     assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "database_timeout")}
     assert 5 <= stuck[0][0] < 12, "five that had writes refused, two that were on their way by then, and three tries"
     assert (reads, after) == ({200}, {201})
-    assert late < 11
+    assert late < 14

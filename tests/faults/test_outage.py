@@ -82,7 +82,7 @@ def test_nothing_hangs_on_a_frozen_database(own_postgres: Postgres, own_database
     )
     assert set(alive) == {200}
     assert {a.status for a in load.answers} <= {200, 201, 503}
-    assert slowest < 3.0, "no answer later than three seconds"
+    assert slowest < pick(5.0, 3.0), "no answer later than three seconds"
     assert [a for a in during if a.status == 503]
     assert {a.status for a in after} <= {200, 201}
     assert after

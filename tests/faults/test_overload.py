@@ -16,6 +16,8 @@ from tests.support.users import User, sign_up
 LOCK = "BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE"
 QUEUED = "http_requests_queued"
 ORIGIN = "https://app.example"
+# Time enough for all to be there before the first is refused, on a busy machine too.
+TIMES = {"DB_POOL_ACQUIRE_TIMEOUT_SECONDS": "3", "DB_STATEMENT_TIMEOUT_SECONDS": "5"}
 _number = itertools.count()
 
 
@@ -42,9 +44,7 @@ async def _send(client: httpx.AsyncClient, user: User, kind: str) -> httpx.Respo
 
 
 def test_whatever_cannot_be_served_is_refused_politely_and_seen(fresh_database: Database) -> None:
-    # Time enough for all to be there before the first is refused, on a busy machine too.
-    times = {"DB_POOL_ACQUIRE_TIMEOUT_SECONDS": "3", "DB_STATEMENT_TIMEOUT_SECONDS": "5"}
-    settings = {"DB_POOL_MIN": "1", "DB_POOL_MAX": "2", "CORS_ORIGINS": ORIGIN, **times}
+    settings = {"DB_POOL_MIN": "1", "DB_POOL_MAX": "2", "CORS_ORIGINS": ORIGIN, **TIMES}
     kinds = ["GET", "POST", "HEAD", "closing", "cross-origin"] * 30
     with serve(fresh_database.url, **settings) as service, sign_up(service.url) as user:
         with held(fresh_database.url, LOCK):
@@ -84,7 +84,7 @@ def test_whatever_cannot_be_served_is_refused_politely_and_seen(fresh_database: 
 
 def test_a_shutdown_serves_those_who_are_still_waiting_to_be_read(fresh_database: Database) -> None:
     with (
-        serve(fresh_database.url, DB_POOL_MIN="1", DB_POOL_MAX="1") as service,
+        serve(fresh_database.url, DB_POOL_MIN="1", DB_POOL_MAX="1", **TIMES) as service,
         sign_up(service.url) as user,
         ThreadPoolExecutor(1) as thread,
     ):

@@ -48,7 +48,7 @@ def test_saturation_sheds_within_the_acquire_timeout_and_recovers(fresh_database
         assert all(a.headers["retry-after"] == "1" for a in answers)
         assert codes.count("pool_exhausted") == 8
         assert codes.count("database_timeout") == 2
-        assert took < 3.0
+        assert took < 6.0
         assert service.metric("db_pool_acquire_timeouts_total") == 8
         eventually(lambda: service.metric(IN_USE) == 0)
         assert [a.status_code for a in asyncio.run(_at_once(user, 10))] == [201] * 10

@@ -17,7 +17,7 @@ def run(module: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", module],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **env},
+        env={"PATH": os.environ["PATH"], "FSYNC": "off", **env},
         capture_output=True,
         text=True,
         check=False,
