@@ -200,6 +200,7 @@ def pool_options(settings: Settings) -> PoolOptions:
         prepared=settings.db_pooler != "transaction",
         server_settings=ours if direct else session.FORMATS,
         session_settings=ours if pooled else (),
+        newer_settings=session.NEWER_WAITS if direct or pooled else (),
     )
 
 

@@ -10,7 +10,7 @@ from time import monotonic
 import asyncpg
 
 from service.database.faults import passing
-from service.database.session import NEUTRAL, Settings
+from service.database.session import NEUTRAL, NEWER_MAJOR, NEWER_WAITS, Settings, set_sql
 from service.database.tls import TlsFileError
 from service.database.url import DatabaseUrl, Host, KeepAlive
 
@@ -58,6 +58,9 @@ class PoolOptions:
 
     session_settings: Settings = ()
     """Set once the session is there: a pooler refuses them at its start, and leaves the session to us."""
+
+    newer_settings: Settings = NEWER_WAITS
+    """Set once the session is there and the server's version is known."""
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
@@ -167,6 +170,9 @@ class Connector:
                 connection.keep_alive(o.database.keepalive)
             if o.session_settings:
                 await connection.fetch(_SET, *zip(*o.session_settings, strict=True), timeout=seconds)
+            if o.newer_settings and connection.get_server_version().major >= NEWER_MAJOR:
+                # One message: a transaction that waited for a second one could already be too old.
+                await connection.execute(set_sql(o.newer_settings), timeout=seconds)
         except BaseException:
             connection.terminate()
             raise

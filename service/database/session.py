@@ -40,6 +40,12 @@ WAITS: Settings = (
 )
 """A statement's time is bounded as a whole, and the pool itself closes what is idle."""
 
+NEWER_WAITS: Settings = (("transaction_timeout", "0"),)
+"""As WAITS. Older servers refuse a session that begins with a name which they do not know."""
+
+NEWER_MAJOR = 17
+"""The first PostgreSQL that knows these."""
+
 NEUTRAL: Settings = (*ISOLATION, *FORMATS, *MORE_FORMATS, *WAITS)
 
 
@@ -53,6 +59,10 @@ def role_settings(seconds: float) -> Settings:
     text = f"{seconds:g}s"
     timeouts = (("statement_timeout", text), ("idle_in_transaction_session_timeout", text))
     return (*timeouts, *ISOLATION[:1], *PLANNER)
+
+
+def set_sql(settings: Settings) -> str:
+    return "; ".join(f"SET {name} = '{value}'" for name, value in settings)
 
 
 def role_sql(role: str, settings: Settings) -> list[str]:

@@ -3,14 +3,20 @@
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 
 from service.database import session
 from service.database.connection import Connection, Connector, PoolOptions
+from service.database.orm import migration_options
 from service.database.url import parse_database_url
+from service.lifecycle import pool_options
+from service.settings import Settings
 from tests.support.database import SERVER, Database, run_sql
 from tests.support.front import Front
-from tests.support.server import serve
+from tests.support.server import SECRET, serve
 from tests.support.users import sign_up
 
 STRANGE = {
@@ -59,6 +65,34 @@ async def test_every_session_is_set_to_what_the_statements_need(database: Databa
             assert await connection.fetchval("SELECT current_setting($1)", name) == value
     finally:
         await connection.end(1)
+
+
+def ours(database: Database, pooler: str) -> PoolOptions:
+    given = {"database_url": database.url, "jwt_secret": SECRET, "db_pooler": pooler}
+    return pool_options(Settings.model_validate(given))
+
+
+SESSIONS: dict[str, Callable[[Database], PoolOptions]] = {
+    "ours": lambda database: ours(database, "none"),
+    "behind a pooler": lambda database: ours(database, "session"),
+    "a migration's": lambda database: migration_options(parse_database_url(database.url)),
+}
+
+
+@pytest.mark.parametrize("whose", SESSIONS)
+def test_no_transaction_ends_for_its_age(empty_database: Database, whose: str) -> None:
+    if empty_database.value("SELECT current_setting('server_version_num')::int") < 170000:
+        pytest.skip("before PostgreSQL 17 none does")
+    empty_database.query(f"ALTER DATABASE {empty_database.name} SET transaction_timeout = '1min'")
+
+    async def limit() -> str:
+        connection = await Connector(SESSIONS[whose](empty_database)).connect()
+        try:
+            return str(await connection.fetchval("SELECT current_setting('transaction_timeout')"))
+        finally:
+            await connection.end(1)
+
+    assert asyncio.run(limit()) == "0"
 
 
 def test_the_kernel_is_asked_to_keep_the_connection_alive_as_libpq_asks_it() -> None:
