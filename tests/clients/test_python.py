@@ -23,12 +23,12 @@ followed ['task 0', 'task 1', 'task 2', 'task 3', 'buy milk']
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the package is in, made as `make clients` does it."""
+    """The folder that the package is in, made as `make clients` does it, under the name that the example imports."""
     folder = tmp_path_factory.mktemp("client")
     (folder / "openapi.json").write_text(run_command("openapi", check=True).stdout)
     command = [_bin("openapi-python-client"), "generate", f"--path={folder}/openapi.json", "--meta=none"]
-    places = [f"--config={ROOT}/clients/python.yaml", f"--output-path={folder}/tasks_client"]
-    done = subprocess.run([*command, *places], capture_output=True, text=True, check=False, timeout=60)
+    command.append(f"--config={ROOT}/clients/python.yaml")
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stdout + done.stderr, "what the generator cannot read is missing in its client"
     return folder
