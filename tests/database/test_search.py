@@ -46,14 +46,7 @@ def database(request: pytest.FixtureRequest, worker: str) -> Iterator[Database]:
     run_sql(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     run_sql(server, f"CREATE DATABASE {name} {LOCALES[request.param]} ENCODING UTF8 TEMPLATE template0")
     made = Database(server.replace("/postgres?", f"/{name}?"), name, server)
-    made.query(
-        "CREATE TABLE users (id uuid, ended_at timestamptz, tasks_clock timestamptz DEFAULT now(), tasks_count int)"
-    )
-    made.query(
-        "CREATE TABLE tasks (id uuid, user_id uuid, title varchar(500), description text, completed boolean,"
-        " created_at timestamptz DEFAULT now(), updated_at timestamptz DEFAULT now(), completed_at timestamptz,"
-        " due_on date, due_at timestamptz, priority smallint DEFAULT 0, labels text[] DEFAULT '{}')"
-    )
+    made.upgrade()
     yield made
     made.drop()
 
@@ -63,8 +56,9 @@ async def test_letters_are_found_in_any_case_and_nothing_else_is(database: Datab
 
         async def found(q: str, title: str, description: str | None = None) -> int:
             user: UUID = uuid4()
-            await connection.execute("INSERT INTO users (id) VALUES ($1)", user)
-            add = "INSERT INTO tasks (id, user_id, title, description, completed) VALUES ($1, $1, $2, $3, false)"
+            sign_up = "INSERT INTO users (id, email, password_hash) VALUES ($1, gen_random_uuid(), '')"
+            await connection.execute(sign_up, user)
+            add = "INSERT INTO tasks (id, user_id, title, description) VALUES ($1, $1, $2, $3)"
             await connection.execute(add, user, title, description)
             query = TaskQuery(ListParameters.model_validate({"q": q}))
             rows = await connection.fetch(query.statement.sql, *query.arguments(user))
