@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.tasks.batch import OPERATIONS_MAX
 from tests.support.database import Database
 from tests.support.problems import assert_problem
 from tests.support.users import User
@@ -14,6 +15,23 @@ from tests.support.users import User
 
 def run(user: User, *operations: dict[str, Any], **headers: str) -> httpx.Response:
     return user.http.post(f"{user.tasks}/batch", json={"operations": operations}, headers=headers)
+
+
+def test_a_body_full_of_mistakes_has_a_short_answer(user: User) -> None:
+    """To name each of a hundred thousand would hold up everybody else, and send ten times what came."""
+    fields = ",".join(f'"{number:x}":0' for number in range(100_000))
+    body = f'{{"operations":[{{"op":"create","task":{{"title":"x",{fields}}}}}]}}'
+    answer = user.http.post(f"{user.tasks}/batch", content=body, headers={"Content-Type": "application/json"})
+    assert_problem(answer, 422, "validation_error")
+    [mistake] = answer.json()["errors"]
+    assert (mistake["pointer"], mistake["code"]) == ("", "too_many_mistakes")
+    assert len(answer.content) < 1000
+
+
+def test_each_operation_is_told_its_mistakes(user: User) -> None:
+    answer = run(user, *[{"op": "create", "task": {"name": "x", "done": True}}] * OPERATIONS_MAX)
+    assert_problem(answer, 422, "validation_error")
+    assert len(answer.json()["errors"]) == 3 * OPERATIONS_MAX
 
 
 def test_operations_run_in_their_order(user: User) -> None:
