@@ -18,8 +18,8 @@ BODY_BYTES_MAX = 160 * 1024
 surrogate pair: this fits the largest task that its fields allow, and tests/unit/test_body_limits.py reckons it."""
 
 MISTAKES_MAX = 1000
-"""So many are named one by one; with three in each operation, a batch has 300. There is room for a hundred thousand in a
-body, which would take a second, and an answer of ten times its size."""
+"""So many are named one by one; with three in each operation, a batch has 300. A body has room for a hundred thousand,
+which would take a second, and an answer of ten times its size."""
 
 ACCEPT_JSON = (JSON,)
 ACCEPT_MERGE_PATCH = (MERGE_PATCH_JSON, JSON)
