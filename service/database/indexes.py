@@ -11,11 +11,14 @@ from tortoise import BaseDBAsyncClient
 
 from service.database.pool import Connection
 
+_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1) AND indrelid = to_regclass($2)"
+"""Of the table's own index: one of the name may belong to a table of somebody else's."""
+
 
 async def build_index(db: BaseDBAsyncClient, name: str, on: str) -> None:
-    """CREATE INDEX CONCURRENTLY `name` ON `on`, unless it is there and valid."""
+    """CREATE INDEX CONCURRENTLY `name` ON `on`, which begins with a table, unless it is there and valid."""
     async with _outside_transactions(db) as connection:
-        valid = await connection.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", name)
+        valid = await connection.fetchval(_VALID, name, on.partition("(")[0].strip())
         if valid is False:
             await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
         if not valid:

@@ -5,9 +5,11 @@ import re
 import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
@@ -200,6 +202,21 @@ def test_a_table_of_somebody_else(make: Make) -> None:
         row["tablename"] for row in theirs.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     ] == ["users"]
     assert "python -m service migrate upgrade" in refusal(url(theirs), "serve")
+
+
+@pytest.mark.parametrize("kind", ["", "UNIQUE "], ids=["valid", "invalid"])
+def test_an_index_of_somebody_else(make: Make, kind: str) -> None:
+    """Whose name is ours: it is neither taken for ours nor cleared away."""
+    theirs = make()
+    run(theirs, "CREATE TABLE theirs (name text); INSERT INTO theirs VALUES ('ada'), ('ada')")
+    with suppress(asyncpg.UniqueViolationError):
+        theirs.query(f"CREATE {kind}INDEX CONCURRENTLY tasks_by_title ON theirs (name)")
+    told = refusal(url(theirs), "upgrade")
+    assert 'is not ours: relation "tasks_by_title" already exists (42P07)' in told
+    assert theirs.value("SELECT count(*) FROM pg_indexes WHERE tablename = 'theirs'") == 1
+    run(theirs, "DROP TABLE theirs")
+    assert run_command("migrate", "upgrade", DATABASE_URL=theirs.url).returncode == 0
+    assert theirs.value("SELECT count(*) FROM pg_indexes WHERE indexname = 'tasks_by_title'") == 1
 
 
 @pytest.mark.parametrize(
