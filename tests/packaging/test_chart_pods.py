@@ -34,6 +34,20 @@ def test_every_setting_of_the_service_reaches_the_container() -> None:
     assert missing == set()
 
 
+def test_fractions_can_be_set_on_the_command_line() -> None:
+    """Where `--set` makes text of them."""
+    fractions = {
+        "database.statementTimeoutSeconds": ("DB_STATEMENT_TIMEOUT_SECONDS", "0.5"),
+        "database.pool.acquireTimeoutSeconds": ("DB_POOL_ACQUIRE_TIMEOUT_SECONDS", "0.25"),
+        "database.connectTimeoutSeconds": ("DB_CONNECT_TIMEOUT_SECONDS", "12.75"),
+        "server.drainSeconds": ("DRAIN_SECONDS", "4.5"),
+        "limits.trashRetentionDays": ("TRASH_RETENTION_DAYS", "0.001"),
+    }
+    rendered = render("default.yaml", *(f"{value}={text}" for value, (_, text) in fractions.items()))
+    settings = the(rendered, "ConfigMap", "api")["data"]
+    assert {setting: settings[setting] for setting, _ in fractions.values()} == dict(fractions.values())
+
+
 def test_addresses_are_believed_only_from_our_own_proxy() -> None:
     trusted = {
         name: the(render(name), "ConfigMap", "api")["data"]["TRUSTED_PROXIES"]
