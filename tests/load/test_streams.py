@@ -24,18 +24,21 @@ SMALL = {
     "IDLE_SECONDS": "0.3",
 }
 ROOMY = {"SLO_LATENCY_MS": "5000", "DELIVERY_P95_MS": "900"}
-STREAM = b"text/event-stream"
 DELETION = b"event: deleted\n"
 
 
 class Tampering(Relay):
-    """Leads to `target_port`. What the service says of a deletion on the first stream, `tampered` makes of it."""
+    """Leads to `target_port`. What the service says of deletions on one stream, `tampered` makes of it.
+
+    It is the first stream that is told of one: the writers choose at random, and may delete nothing of some user.
+    """
 
     def __init__(self, target_port: int, how: str) -> None:
         super().__init__()
         self._target = target_port
         self._how = how
-        self._chosen = self.done = False
+        self._chosen: asyncio.StreamReader | None = None
+        self.done = False
 
     def tampered(self, data: bytes) -> bytes:
         """Each piece is whole chunks, since the service writes them in one go."""
@@ -46,19 +49,16 @@ class Tampering(Relay):
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        mine = False
 
         async def there() -> None:
-            nonlocal mine
             while data := await reader.read(65536):
-                if STREAM in data and not self._chosen:
-                    mine = self._chosen = True
                 back_writer.write(data)
             back_writer.close()
 
         async def back() -> None:
             while data := await back_reader.read(65536):
-                if mine and DELETION in data:
+                if DELETION in data and self._chosen in {None, back_reader}:
+                    self._chosen = back_reader
                     breaks_off = self._how == "break off" and not self.done
                     writer.write(self.tampered(data))
                     if breaks_off:
