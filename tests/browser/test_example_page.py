@@ -172,6 +172,28 @@ def test_it_goes_on_after_an_outage_and_what_is_sent_again_is_there_once(
         service.stop()
 
 
+def test_it_starts_again_when_it_was_away_for_too_long(context: BrowserContext, database: Database) -> None:
+    service = with_example(database)
+    try:
+        window = signed_up(context, service)
+        window.add("kept")
+        expect(window.row("kept")).to_be_visible()
+        with user_of(window, service) as user:
+            task = user.create("deleted")
+            expect(window.row("deleted")).to_be_visible()
+            expired = '{"title": "Too old", "status": 410, "code": "sync_token_expired"}'
+            window.page.route("**/changes?since=*", lambda route: route.fulfill(status=410, body=expired))
+            service.stop()
+            expect(window.state()).to_contain_text("connection lost")
+            service.start()
+            user.http.delete(user.path(task))
+            expect(window.state()).to_have_text("live")
+            expect(window.row("deleted")).to_have_count(0)
+            expect(window.row("kept")).to_be_visible()
+    finally:
+        service.stop()
+
+
 def lose_the_answer(window: Window, url: str) -> None:
     """Of the next POST, which reaches the service."""
 
