@@ -57,6 +57,13 @@ def test_every_task_beside_the_requests_stands_in_the_runbook_with_what_suffers(
     assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row)) == sorted(get_args(BackgroundTask))
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_logs_of_all_pods_are_asked_for_whole(document: Path) -> None:
+    """By a selector kubectl shows ten lines of each, in which nothing is found."""
+    commands = re.findall(r"kubectl .*logs .*(?:-l|--selector) [^`\n]*", document.read_text())
+    assert [command for command in commands if "--tail" not in command] == []
+
+
 def test_the_curl_lines_of_the_readme_work_when_pasted(
     fresh_database: Database, start_service: Callable[..., Service]
 ) -> None:
