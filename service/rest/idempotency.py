@@ -7,7 +7,7 @@ own claim until the first transaction has ended, because the unique index makes 
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import asyncpg
@@ -49,14 +49,6 @@ PURGE = Statement(
     f" WHERE created_at < now() - interval '{HOURS_KEPT} hours' LIMIT 1000 FOR UPDATE SKIP LOCKED) RETURNING id",
 )
 
-# $1 user, $2 ids as text. Within a string JSON has no quotation mark but behind a backslash: only an object begins so.
-_FORGET = Statement(
-    "idempotency_forget",
-    "UPDATE idempotency_keys SET body = NULL WHERE id IN (SELECT kept.id FROM idempotency_keys AS kept,"
-    """ unnest(string_to_array(convert_from(body, 'UTF8'), '{"id":"')) AS object"""
-    " JOIN unnest($2::text[]) AS gone (id) ON left(object, 36) = gone.id WHERE kept.user_id = $1)",
-)
-
 Work = Callable[[Executor], Awaitable[HTTPResponse]]
 
 
@@ -95,12 +87,23 @@ async def idempotent(request: Request, pool: Pool, user_id: UUID, work: Work) ->
     return _replay(first)
 
 
-async def forget_answers(db: Executor, user_id: UUID, ids: Iterable[UUID]) -> None:
-    """The user's answers that show an object with one of these ids; whoever repeats their requests gets AnswerErased.
+def forgetting(is_gone: str) -> Statement:
+    """Of the user's answers, forget those that show an object of which `is_gone`, a condition on its `id`, a text.
 
-    An object in an answer begins with its `id`. Reads all of the user's answers that are kept.
+    $1 is the user, $2 the key that it begins behind, $3 how many answers to look at, NULL for all; the row has the last
+    one's key. Who repeats the request of such an answer gets AnswerErased. An object in an answer begins with its id.
     """
-    await db.fetch(_FORGET, user_id, [str(gone) for gone in ids])
+    # Within a string JSON has no quotation mark but behind a backslash: only an object begins so.
+    objects = (
+        """unnest(string_to_array(convert_from(body, 'UTF8'), '{"id":"')) AS object, left(object, 36) AS shown (id)"""
+    )
+    return Statement(
+        "idempotency_forget",
+        "WITH kept AS MATERIALIZED (SELECT id, key, body FROM idempotency_keys"  # noqa: S608  fixed texts
+        " WHERE user_id = $1 AND key > $2 ORDER BY key LIMIT $3),"
+        " forgotten AS (UPDATE idempotency_keys SET body = NULL WHERE id = ANY"
+        f" (ARRAY (SELECT kept.id FROM kept, {objects} WHERE {is_gone}))) SELECT max(key) FROM kept",
+    )
 
 
 def _fingerprint(request: Request) -> str:

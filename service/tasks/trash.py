@@ -10,7 +10,7 @@ from uuid import UUID
 from service.database.pool import Executor, Statement
 from service.problems import DatabaseBusy, PreconditionFailed, TaskNotFound, TooManyTasks, Unauthorized
 from service.rest.conditional import ANY_STATE, Preconditions, task_tag
-from service.rest.idempotency import forget_answers
+from service.rest.idempotency import forgetting
 from service.tasks.account import fetch_of_account, of_account
 from service.tasks.clock import LOCK, advance, in_states
 from service.tasks.fields import COLUMNS, CONTENT, DELETED_AT, FIELDS, document
@@ -20,6 +20,7 @@ from service.tasks.store import TRIES, Task, task_of
 
 ERASE_PORTION = 1000
 PURGE_PORTION = 1000
+FORGET_PORTION = 500
 _BEGINNING = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
 KEPT_LONGER_SECONDS = 3600
 """A sync token is good for the trash's retention; what it may have to tell is forgotten this much later."""
@@ -66,12 +67,21 @@ STATE = Statement(
     f"SELECT date_part('epoch', updated_at) FROM deleted_tasks WHERE {_MINE}",  # noqa: S608  fixed text
     reads=True,
 )
-LOCK_USER = Statement("trash_lock", "SELECT FROM users WHERE id = $1 AND ended_at IS NULL FOR NO KEY UPDATE")
+LOCK_USER = Statement(
+    "trash_lock",
+    "SELECT GREATEST(tasks_clock, clock_timestamp()) FROM users WHERE id = $1 AND ended_at IS NULL FOR NO KEY UPDATE",
+)
+FORGET = forgetting("shown.id = $4")
+# Looked up by the key alone: where PostgreSQL takes the trash for small, it would read all of it for each portion.
+FORGET_ALL = forgetting(
+    "(SELECT user_id = $1 AND title IS NOT NULL AND deleted_at <= $4 FROM deleted_tasks"
+    " WHERE id = substring(shown.id FROM '^[0-9a-f-]{36}$')::uuid)"
+)
 ERASE_SOME = Statement(
     "trash_erase_some",
     f"UPDATE deleted_tasks SET {_ERASED} WHERE id IN (SELECT id FROM deleted_tasks"  # noqa: S608  fixed text
-    f" WHERE user_id = $1 AND title IS NOT NULL AND (deleted_at, id) > ($2, $3) ORDER BY deleted_at, id"
-    f" LIMIT {ERASE_PORTION} FOR UPDATE) RETURNING deleted_at, id",
+    f" WHERE user_id = $1 AND title IS NOT NULL AND (deleted_at, id) > ($2, $3) AND deleted_at <= $4"
+    f" ORDER BY deleted_at, id LIMIT {ERASE_PORTION} FOR UPDATE) RETURNING deleted_at, id",
 )
 PURGE = Statement(
     "trash_purge",
@@ -127,7 +137,7 @@ class TrashStore:
             if await transaction.fetchrow(ERASE, *mine, *states) is None:
                 found = await transaction.fetchrow(STATE, *mine)
                 raise TaskNotFound if found is None else PreconditionFailed(headers={"ETag": task_tag(found[0])})
-            await forget_answers(transaction, self._user_id, [task_id])
+            await transaction.fetchrow(FORGET, self._user_id, "", None, str(task_id))
 
     async def erase_all(self) -> None:
         """In portions, each of which is a transaction: a fault in the middle leaves less than there was.
@@ -136,12 +146,27 @@ class TrashStore:
         user's lock, for whoever else restores or erases: what they are at may yet stay as it was. Raises Unauthorized
         when the account is gone.
         """
+        until = await self._forget_all()
         place: tuple[datetime, UUID] | None = _BEGINNING
         while place is not None:
             async with self._db.transaction() as transaction:
-                if await transaction.fetchrow(LOCK_USER, self._user_id) is None:
-                    raise Unauthorized
-                erased = await transaction.fetch(ERASE_SOME, self._user_id, *place)
-                if erased:
-                    await forget_answers(transaction, self._user_id, [row[1] for row in erased])
+                await self._lock(transaction)
+                erased = await transaction.fetch(ERASE_SOME, self._user_id, *place, until)
             place = max((row[0], row[1]) for row in erased) if len(erased) == ERASE_PORTION else None
+
+    async def _forget_all(self) -> datetime:
+        """The answers that show what is in the trash now; what comes after the time that is returned stays in both."""
+        now = await self._lock(self._db)
+        key: str | None = ""
+        while key is not None:
+            [row] = await self._db.fetch(FORGET_ALL, self._user_id, key, FORGET_PORTION, now)
+            key = row[0]
+        return now
+
+    async def _lock(self, db: Executor) -> datetime:
+        """Returns the time, behind all that has been deleted so far. Raises Unauthorized when the account is gone."""
+        locked = await db.fetchrow(LOCK_USER, self._user_id)
+        if locked is None:
+            raise Unauthorized
+        now: datetime = locked[0]
+        return now

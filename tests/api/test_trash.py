@@ -123,6 +123,23 @@ def test_what_is_erased_is_in_no_answer_that_is_kept_for_repeats(
     assert database.value(told, user.id) == 0
 
 
+def test_so_are_all_of_very_many_answers(database: Database, user: User) -> None:
+    trashed = (
+        "INSERT INTO deleted_tasks (id, user_id, deleted_at, title) SELECT gen_random_uuid(), $1, now(), 'secret'"
+        " FROM generate_series(1, $2)"
+    )
+    answers = (
+        "INSERT INTO idempotency_keys (id, user_id, key, fingerprint, status, headers, body)"
+        """ SELECT id, user_id, id::text, '', 200, '{}', convert_to(format('{"id":"%s","title":"x"}', id), 'UTF8')"""
+        " FROM deleted_tasks WHERE user_id = $1"
+    )
+    database.query(trashed, user.id, 2 * trash.FORGET_PORTION + 1)
+    database.query(answers, user.id)
+    assert user.http.delete(f"/api/{user.id}/trash").status_code == 204
+    left = "SELECT count(*) FROM idempotency_keys WHERE user_id = $1 AND body IS NOT NULL"
+    assert database.value(left, user.id) == 0
+
+
 @pytest.mark.parametrize("condition", [{"If-Match": '"stale"'}, {"If-None-Match": "*"}])
 def test_nothing_is_erased_in_a_state_that_the_request_excludes(user: User, condition: dict[str, str]) -> None:
     task = user.create()

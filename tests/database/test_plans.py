@@ -272,7 +272,8 @@ async def test_a_portion_of_the_trash_is_erased_without_a_walk_over_those_before
         await connection.execute("ANALYZE deleted_tasks")
         place = begun + timedelta(seconds=20_000)
         async with connection.transaction():
-            plan = await _plan(connection, ERASE_SOME.sql, (user.id, place, UUID(int=2**128 - 1)))
+            portion = (user.id, place, UUID(int=2**128 - 1), begun + timedelta(days=2))
+            plan = await _plan(connection, ERASE_SOME.sql, portion)
         left = await connection.fetchval(
             "SELECT count(*) FROM deleted_tasks WHERE user_id = $1 AND title = 'left'", user.id
         )
