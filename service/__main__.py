@@ -20,7 +20,7 @@ from service.database import migrate, revisions
 from service.database.faults import DatabaseFault
 from service.database.postgres_programs import EmbeddedError
 from service.database.url import database_url
-from service.environment import SettingsError, from_files
+from service.environment import SettingsError, read
 from service.telemetry import logs
 from service.threads import any_unawaited
 
@@ -36,8 +36,7 @@ Result = TypeVar("Result")
 
 def main() -> None:
     arguments = _parser().parse_args()
-    texts, _ = from_files(os.environ, ("LOG_LEVEL", "LOG_FORMAT"))  # what is wrong with them, the settings will say
-    given = {**os.environ, **texts}
+    given, _ = read(os.environ, ("LOG_LEVEL", "LOG_FORMAT"))  # what is wrong with them, the settings will say
     logs.configure(given.get("LOG_LEVEL") or "info", given.get("LOG_FORMAT") or "json")
     try:
         sys.exit(arguments.run(arguments))

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from service.accounts.discovery import is_issuer
 from service.accounts.keys import SigningKey, private_key, secret_key
 from service.accounts.model import ISSUER_MAX
 from service.database.url import DatabaseUrl, parse_database_url
-from service.environment import SettingsError, from_files
+from service.environment import SettingsError, read
 from service.http.cors import parse_origins
 
 __all__ = ["Settings", "SettingsError", "load_settings"]
@@ -30,10 +29,10 @@ STATEMENT_TIMEOUT_SECONDS_MIN = 0.001
 """PostgreSQL counts whole milliseconds, and takes 0 of them for no limit."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The whole configuration; field names are the environment's names in lower case."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     database_url: SecretStr
     jwt_secret: SecretStr | None = None
@@ -177,7 +176,7 @@ def _disagreements(s: Settings) -> list[str]:
 
 def load_settings() -> Settings:
     """Settings from the environment and from the files it names. Raises SettingsError."""
-    texts, mistakes = from_files(os.environ, [name.upper() for name in Settings.model_fields])
+    texts, mistakes = read(os.environ, [name.upper() for name in Settings.model_fields])
     # What stands in a file that cannot be read
     not_missing = tuple(f"{line.partition('_FILE:')[0]}: is required" for line in mistakes if "_FILE:" in line)
     given: dict[str, Any] = {name.lower(): text for name, text in texts.items()}

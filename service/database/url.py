@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from service.database.parameters import FOREIGN, PARAMETERS
 from service.database.tls import Tls
-from service.environment import SettingsError, from_files
+from service.environment import SettingsError, read
 
 _SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
 _PARTS = re.compile(
@@ -203,8 +203,8 @@ def _number(given: Mapping[str, str], name: str) -> int | None:
 
 def database_url() -> DatabaseUrl:
     """`DATABASE_URL` alone, for tools that need nothing else. Raises SettingsError."""
-    given, mistakes = from_files(os.environ, ["DATABASE_URL"])
-    text = given.get("DATABASE_URL") or os.environ.get("DATABASE_URL")
+    given, mistakes = read(os.environ, ["DATABASE_URL"])
+    text = given.get("DATABASE_URL")
     if mistakes or not text:
         raise SettingsError("\n".join(mistakes) or "DATABASE_URL: is required")
     try:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import structlog
 
+from service.environment import SettingsError
 from service.telemetry.timing import SpanSink
 
 log = structlog.get_logger()
@@ -36,7 +37,10 @@ class Tracer(Protocol):
 
 
 def make_tracer(version: str) -> Tracer | None:
-    """None when nobody asked for traces; a warning when they were asked for and the extra is missing."""
+    """None when nobody asked for traces; a warning when they were asked for and the extra is missing.
+
+    Raises SettingsError when the standard variables make no tracer.
+    """
     if not any(os.environ.get(name) for name in TRACES_WANTED) or os.environ.get("OTEL_SDK_DISABLED") == "true":
         return None
     try:
@@ -44,4 +48,7 @@ def make_tracer(version: str) -> Tracer | None:
     except ImportError:
         log.warning("tracing_not_installed", install="pip install 'tasks-service[tracing]'")
         return None
-    return OpenTelemetryTracer(version)
+    try:
+        return OpenTelemetryTracer(version)
+    except ValueError as error:  # numbers of OTEL_BSP_… that do not fit together
+        raise SettingsError(f"OTEL_…: {error}") from None

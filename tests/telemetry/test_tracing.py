@@ -13,8 +13,8 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.support.database import Database
-from tests.support.server import Service
+from tests.support.database import Database, run_command
+from tests.support.server import SECRET, Service, free_port
 from tests.support.users import User, sign_up
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -100,6 +100,17 @@ def test_traces_are_off_unless_asked_for(service: Service, user: User) -> None:
     assert "trace_id" not in service.log()
     assert service.process is not None
     assert "opentelemetry" not in Path(f"/proc/{service.process.pid}/maps").read_text()
+
+
+def test_numbers_that_do_not_fit_together_are_a_mistake(database: Database) -> None:
+    """A queue that is shorter than a batch, which is 512 by default."""
+    ports = {"PORT": str(free_port()), "ADMIN_PORT": str(free_port()), "HOST": "127.0.0.1"}
+    wrong = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_BSP_MAX_QUEUE_SIZE": "256"}
+    ended = run_command("serve", check=False, DATABASE_URL=database.url, JWT_SECRET=SECRET, **ports, **wrong)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[0] == "The configuration has mistakes:"
+    assert "max_queue_size" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 class DeadCollector:

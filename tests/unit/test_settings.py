@@ -170,6 +170,13 @@ def test_words_are_read_in_any_case_and_empty_is_not_given(load: Load) -> None:
     assert settings.port == 8000
 
 
+def test_names_are_as_they_are_written(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"port": "1", "Host": "elsewhere", "database_url": "mysql://x", "port_file": "/nowhere"}.items():
+        monkeypatch.setenv(name, value)
+    settings = load(PORT="8001")
+    assert (settings.host, settings.port) == ("0.0.0.0", 8001)
+
+
 def test_a_secret_may_come_from_a_file(load: Load, tmp_path: Path) -> None:
     secret, url, port = tmp_path / "secret", tmp_path / "url", tmp_path / "port"
     secret.write_text(f"\n{SECRET}x\n", encoding="utf-8")
