@@ -7,7 +7,7 @@ from typing import ClassVar, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from service.http.requests import Request
 from service.http.responses import JSON, MERGE_PATCH_JSON
@@ -30,6 +30,12 @@ _CODES = {
     "string_too_short": "too_short",
     "string_too_long": "too_long",
 }
+
+_MESSAGES = {
+    "too_short": "Give at least {min_length}",
+    "too_long": "Give at most {max_length}",
+}
+"""In place of those of pydantic that speak of Python."""
 
 
 class Body(BaseModel):
@@ -78,11 +84,16 @@ def invalid(error: ValidationError, body: bytes | None = None, tags: frozenset[s
     broken = None if body is None else _broken(body)
     if broken is not None:
         return broken
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    faults = error.errors(include_url=False, include_input=False)
     if faults[0]["type"] == "json_invalid":  # nested deeper than pydantic goes
         return NotJson()
     where = _parameter if body is None else partial(_pointer, tags)
-    return Invalid([fault(where(tuple(f["loc"])), f["msg"], f["type"]) for f in faults])
+    return Invalid([fault(where(tuple(f["loc"])), _message(f), f["type"]) for f in faults])
+
+
+def _message(found: ErrorDetails) -> str:
+    template = _MESSAGES.get(found["type"])
+    return template.format_map(found["ctx"]) if template else found["msg"]
 
 
 def _parameter(location: tuple[int | str, ...]) -> str:

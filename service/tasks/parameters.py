@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime, time
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, LiteralString, TypeVar
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
@@ -26,12 +26,16 @@ _SPACE_FOR_PLUS = re.compile(r" (?=\d\d:\d\d$)")
 
 
 def _time(value: object) -> object:
+    return _moment(value, "This is not an RFC 3339 timestamp with an offset")
+
+
+def _moment(value: object, otherwise: LiteralString) -> object:
     if not isinstance(value, str):
         return value
     try:
         return parse_moment(_SPACE_FOR_PLUS.sub("+", value))
     except ValueError:
-        raise PydanticCustomError("timestamp", "This is not an RFC 3339 timestamp with an offset") from None
+        raise PydanticCustomError("timestamp", otherwise) from None
 
 
 def _first(value: object) -> object:
@@ -48,7 +52,7 @@ def _or_day(value: object, of_day: time) -> object:
     try:
         return datetime.combine(parse_day(str(value)), of_day, UTC)
     except ValueError:
-        return _time(value)
+        return _moment(value, "This is neither a day as YYYY-MM-DD nor an RFC 3339 timestamp with an offset")
 
 
 def _priorities(value: object) -> object:
@@ -78,10 +82,13 @@ _DAY_OR_MOMENT = WithJsonSchema(
 )
 DueFrom = Annotated[datetime, BeforeValidator(_first), _DAY_OR_MOMENT]
 DueTo = Annotated[datetime, BeforeValidator(_last), _DAY_OR_MOMENT]
+_SOME = {"minItems": 1}
+"""Said, and not checked: a parameter that is there has a value, and pydantic counts only those that are right."""
+
 Priorities = Annotated[
-    tuple[Priority, ...], Field(min_length=1, max_length=len(PRIORITIES)), BeforeValidator(_priorities)
+    tuple[Priority, ...], Field(max_length=len(PRIORITIES), json_schema_extra=_SOME), BeforeValidator(_priorities)
 ]
-FilterLabels = Annotated[tuple[Label, ...], Field(min_length=1, max_length=FILTER_LABELS_MAX)]
+FilterLabels = Annotated[tuple[Label, ...], Field(max_length=FILTER_LABELS_MAX, json_schema_extra=_SOME)]
 
 P = TypeVar("P", bound=BaseModel)
 

@@ -261,6 +261,32 @@ def test_a_wrong_filter_is_refused(user: User, query: str) -> None:
     assert_problem(user.http.get(f"{user.tasks}?{query}"), 422, "validation_error")
 
 
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("priority=LOW", "Input should be 'none', 'low', 'medium', 'high' or 'urgent'"),
+        ("label=", "String should have at least 1 character"),
+        ("&".join(f"label={n}" for n in range(6)), "Give at most 5"),
+        ("due_from=2026-13-01", "This is neither a day as YYYY-MM-DD nor an RFC 3339 timestamp with an offset"),
+    ],
+)
+def test_what_is_wrong_with_a_filter_is_told_once_and_in_plain_words(user: User, query: str, told: str) -> None:
+    mistakes = user.http.get(f"{user.tasks}?{query}").json()["errors"]
+    assert [mistake["message"] for mistake in mistakes] == [told]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("", {"title": "x", "labels": [str(n) for n in range(21)]}, "Give at most 20"),
+        ("/batch", {"operations": []}, "Give at least 1"),
+    ],
+)
+def test_how_many_there_may_be_is_told_in_plain_words(user: User, path: str, body: object, told: str) -> None:
+    mistakes = user.http.post(f"{user.tasks}{path}", json=body).json()["errors"]
+    assert [mistake["message"] for mistake in mistakes] == [told]
+
+
 def test_labels_in_use_with_their_numbers(user: User, other_user: User) -> None:
     path = f"/api/{user.id}/labels"
     assert user.http.get(path).json() == []
