@@ -27,7 +27,7 @@ const GROWTH_MB = number('GROWTH_MB', 30);
 const SENDERS = number('SENDERS', 4);
 const SECONDS = duration('30s');
 const TICKS = 50; // of each sender, a second
-const PATIENCE_SECONDS = 3; // nothing hangs longer, says another promise
+const TIMEOUT_SECONDS = 3; // nothing hangs longer, says another promise
 const LATE_MS = 500;
 const CONNECTIONS_MAX = 20000; // that a sender keeps
 const KEPT = 0.9;
@@ -108,7 +108,7 @@ async function arrive(sessions, judged) {
 // Null when the script made a mistake: an exception that nobody waits for would end the sender without a word.
 async function answered(sessions) {
   try {
-    return (await pollAsync(any(sessions), { timeout: `${PATIENCE_SECONDS}s` })).response;
+    return (await pollAsync(any(sessions), { timeout: `${TIMEOUT_SECONDS}s` })).response;
   } catch (error) {
     console.error(error);
     return null;

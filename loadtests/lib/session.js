@@ -7,7 +7,7 @@ import { BASE_URL } from './settings.js';
 
 export const PASSWORD = 'correct horse battery staple';
 const SIGNUPS_AT_ONCE = 4;
-const PATIENCE_MS = 120000;
+const TIMEOUT_MS = 120000;
 const JSON_BODY = { 'Content-Type': 'application/json' };
 
 export function post(path, body, tags) {
@@ -18,7 +18,7 @@ export function post(path, body, tags) {
 export function signUp(count) {
   const prefix = `k6-${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 8)}`;
   const missing = Array.from({ length: count }, (_, i) => `${prefix}-${i}@example.com`);
-  const deadline = Date.now() + PATIENCE_MS;
+  const deadline = Date.now() + TIMEOUT_MS;
   const sessions = [];
   while (missing.length) {
     const emails = missing.splice(0, SIGNUPS_AT_ONCE);

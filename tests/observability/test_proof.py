@@ -22,7 +22,7 @@ from tests.support.tools import run, tool
 from tests.support.users import sign_up
 
 LOAD_SECONDS = 5.0
-PATIENCE_SECONDS = 5.0
+TIMEOUT_SECONDS = 5.0
 SETTINGS = {"DB_STATEMENT_TIMEOUT_SECONDS": "0.3", "DB_POOL_MIN": "2"}
 RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
 
@@ -43,7 +43,7 @@ def has_data(samples: list[Sample]) -> bool:
 
 def silent(prometheus: Prometheus, asked: dict[str, str]) -> list[str]:
     """Ask until all have answered, as a scrape or two may have come late on a busy machine. Returns the rest."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         rest = [f"{where}: {query}" for where, query in asked.items() if not has_data(prometheus.query(query))]
         if not rest or time.monotonic() > deadline:
