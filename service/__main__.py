@@ -27,7 +27,9 @@ from service.threads import any_unawaited
 if TYPE_CHECKING:
     from sanic import Blueprint
 
-BACKLOG = 1024
+BACKLOG = 4096
+"""Connections that may wait to be accepted; Linux allows no more unless told to. Of those beyond it, the kernel drops
+what they send, and their clients try again after seconds."""
 
 log = structlog.get_logger()
 
@@ -100,7 +102,7 @@ def _run_server(*more: "Blueprint") -> int:
     # Sanic loses a signal that comes before its loop runs for good, and would then serve on: Lifecycle waits for them
     # instead, in a thread. No other thread may take them.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    app = create_app(settings)
+    app = create_app(settings, listener)
     for blueprint in more:
         app.blueprint(blueprint)
     # Sanic shows these, which Python 3.14 gives for its own way to uvloop, among our lines of JSON.

@@ -1,6 +1,7 @@
 """The composition root: the only place that wires the parts together."""
 
 import os
+import socket
 from dataclasses import replace
 
 import orjson
@@ -30,6 +31,7 @@ from service.database import revisions
 from service.database.pool import Pool, PoolOptions
 from service.database.schema_watch import Schema
 from service.description.routes import Description, docs
+from service.http.acceptor import Acceptor
 from service.http.admission import Admission
 from service.http.capacity import ADMISSION_PART, Capacity
 from service.http.cors import Cors
@@ -72,8 +74,8 @@ KEEP_ALIVE_SECONDS = 75
 _EXTENSIONS = ExtensionConfig(cors=False, http_auto_head=False, http_auto_options=True)
 
 
-def create_app(settings: Settings) -> App:
-    """The service, ready to run; it opens nothing before its server starts."""
+def create_app(settings: Settings, listener: socket.socket) -> App:
+    """The service, ready to run on `listener`; it opens nothing before its server starts."""
     commit = os.environ.get("TASKS_SERVICE_COMMIT", "unknown")
     metrics = Metrics(slo_latency_seconds=settings.slo_latency_ms / 1000, version=__version__, commit=commit)
     capacity = Capacity(settings.db_pool_max, settings.concurrent_requests_per_user, settings.queued_requests_per_user)
@@ -93,6 +95,7 @@ def create_app(settings: Settings) -> App:
     accounts = _accounts(settings, pool, metrics, issuer_keys)
     tasks_services = _tasks(settings, pool, metrics)
     services = Services(
+        Acceptor(listener),
         admission,
         observer,
         unsent,

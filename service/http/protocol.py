@@ -7,13 +7,15 @@ connection for ever. So timers and admission are ours.
 import asyncio
 import socket
 from contextlib import suppress
+from functools import partial
 from time import monotonic
-from typing import cast
+from typing import Any, cast
 
 from sanic.exceptions import RequestCancelled, RequestTimeout, ServiceUnavailable
 from sanic.http import Stage
 from sanic.server import HttpProtocol
 
+from service.http.acceptor import Acceptor
 from service.http.admission import Admission, refusal
 from service.http.exchange import Exchange, user_of
 from service.http.observer import Observer
@@ -46,6 +48,7 @@ class Protocol(HttpProtocol):
 
     HTTP_CLASS = Exchange
     __slots__ = (
+        "_acceptor",
         "_admission",
         "_awaits_request",
         "_began",
@@ -61,9 +64,15 @@ class Protocol(HttpProtocol):
         "waited",
     )
 
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        if self._acceptor.new_protocol is None:
+            self._acceptor.new_protocol = partial(type(self), **arguments)
+
     def _setup(self) -> None:
         super()._setup()  # type: ignore[no-untyped-call]  # Sanic's
         services = cast(Services, self.app.ctx)
+        self._acceptor = services[Acceptor]
         self._admission = services[Admission]
         self._observer = services[Observer]
         self._unsent = services[Unsent]
@@ -84,6 +93,7 @@ class Protocol(HttpProtocol):
         self.request_handler = self._observer.observe
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's is wider
+        self._acceptor.accept_more()
         if len(self.connections) >= self._admission.connections_max:
             self._observer.connection_refused()
             transport.abort()  # a proxy tries another pod then, which it would not after an answer

@@ -143,7 +143,7 @@ def test_the_service_works_through_a_transaction_pooler(own_postgres: Postgres, 
     """More connections of ours than of the server: every statement may meet another session."""
     with _pgbouncer(own_postgres) as port:
         url = f"postgresql://postgres@127.0.0.1:{port}/tasks"
-        settings = {"DB_POOLER": "transaction", "DB_POOL_MIN": "8"}
+        settings = {"DB_POOLER": "transaction", "DB_POOL_MIN": "8", "DB_STATEMENT_TIMEOUT_SECONDS": "1"}
         with serve(url, **settings) as service, sign_up(service.url) as user:
             answers = asyncio.run(_mixed(str(user.http.base_url), user.token, user.tasks))
             assert {status for status, _ in answers} == {200, 201}

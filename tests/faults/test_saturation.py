@@ -25,12 +25,13 @@ async def _at_once(user: User, count: int, **headers: str) -> list[httpx.Respons
         return list(await asyncio.gather(*sending))
 
 
-def test_fifty_concurrent_creates_all_succeed(service: Service, user: User) -> None:
-    answers = asyncio.run(_at_once(user, 50))
-    assert [a.status_code for a in answers] == [201] * 50
-    assert len({a.json()["id"] for a in answers}) == 50
-    assert len(user.list()) == 50
-    assert len(service.connections()) <= 20
+def test_fifty_concurrent_creates_all_succeed(fresh_database: Database) -> None:
+    with serve(fresh_database.url) as service, sign_up(service.url) as user:
+        answers = asyncio.run(_at_once(user, 50))
+        assert [a.status_code for a in answers] == [201] * 50
+        assert len({a.json()["id"] for a in answers}) == 50
+        assert len(user.list()) == 50
+        assert len(service.connections()) <= 20
 
 
 def test_saturation_sheds_within_the_acquire_timeout_and_recovers(fresh_database: Database) -> None:
