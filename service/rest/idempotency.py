@@ -1,13 +1,17 @@
 """`Idempotency-Key`: a repeated write gets the first one's answer instead of a second effect.
 
 The key is claimed, the write done and the answer stored in one transaction, so that they exist together or not at
-all: whatever crashes in between, a repeat either finds the answer or does the work. A concurrent repeat waits in its
-own claim until the first transaction has ended, because the unique index makes it.
+all: whatever crashes in between, a repeat either finds the answer or does the work. A concurrent repeat waits until
+the first transaction has ended: for a lock of the key, and, where the previous release runs the first, for its row.
+
+The user's row is locked before the claim, as strongly as the work will need it. The claim's foreign key would lock it
+less, and two transactions that raise such a lock at the same time wait for each other.
 """
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 import asyncpg
@@ -25,11 +29,14 @@ WAIT_MS = 1000
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _REPLAYED_HEADERS = ("etag", "location", "content-location")
 
-_BOUND = Statement("idempotency_bound", f"SET LOCAL lock_timeout = {WAIT_MS}")
+_LOCK_KEY = Statement(
+    "idempotency_lock",
+    f"SELECT set_config('lock_timeout', '{WAIT_MS}', true), pg_advisory_xact_lock(hashtextextended($1 || $2, 0))",
+)
+_LOCK_USER = Statement("idempotency_user", "SELECT FROM users WHERE id = $1 AND ended_at IS NULL FOR NO KEY UPDATE")
 _CLAIM = Statement(
     "idempotency_claim",
-    "INSERT INTO idempotency_keys AS stored (id, user_id, key, fingerprint)"  # noqa: S608  its only value is a number of ours
-    " SELECT $1, $2, $3, $4 WHERE EXISTS (SELECT FROM users WHERE id = $2 AND ended_at IS NULL)"
+    "INSERT INTO idempotency_keys AS stored (id, user_id, key, fingerprint) VALUES ($1, $2, $3, $4)"  # noqa: S608  its only value is a number of ours
     " ON CONFLICT (user_id, key) DO UPDATE"
     " SET id = excluded.id, fingerprint = excluded.fingerprint, created_at = excluded.created_at"
     f" WHERE stored.created_at < now() - interval '{HOURS_KEPT} hours' RETURNING id",
@@ -65,13 +72,7 @@ async def idempotent(request: Request, pool: Pool, user_id: UUID, work: Work) ->
         raise Invalid.field("Idempotency-Key", "One key of 1 to 255 visible ASCII characters", "idempotency_key")
     key, fingerprint = keys[0], _fingerprint(request)
     async with pool.transaction() as transaction:
-        await transaction.fetch(_BOUND)
-        try:
-            claimed = await transaction.fetchrow(_CLAIM, uuid7(), user_id, key, fingerprint)
-        except asyncpg.LockNotAvailableError as error:
-            raise IdempotencyInProgress from error
-        except asyncpg.ForeignKeyViolationError as error:
-            raise Unauthorized from error  # the account is gone
+        claimed = await _claim(transaction, user_id, key, fingerprint)
         if claimed is not None:
             response = await work(transaction)
             headers = [f"{name}: {response.headers[name]}" for name in _REPLAYED_HEADERS if name in response.headers]
@@ -85,6 +86,24 @@ async def idempotent(request: Request, pool: Pool, user_id: UUID, work: Work) ->
     if first["fingerprint"] != fingerprint:
         raise IdempotencyKeyReused
     return _replay(first)
+
+
+async def _claim(transaction: Executor, user_id: UUID, key: str, fingerprint: str) -> asyncpg.Record | None:
+    """None when the key is taken. Raises IdempotencyInProgress, or Unauthorized when the account is gone."""
+    with _others_are_at_it():
+        await transaction.fetch(_LOCK_KEY, str(user_id), key)
+    if await transaction.fetchrow(_LOCK_USER, user_id) is None:
+        raise Unauthorized
+    with _others_are_at_it():
+        return await transaction.fetchrow(_CLAIM, uuid7(), user_id, key, fingerprint)
+
+
+@contextmanager
+def _others_are_at_it() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.LockNotAvailableError as error:
+        raise IdempotencyInProgress from error
 
 
 def forgetting(is_gone: str) -> Statement:

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import httpx
 import pytest
 
 from service.identifiers import uuid7
 from service.rest.idempotency import PURGE
-from tests.support.database import Database
+from tests.support.database import Database, held
+from tests.support.drill import eventually
 from tests.support.problems import assert_problem
 from tests.support.server import Service
 from tests.support.users import User, sign_up
@@ -137,24 +138,48 @@ async def test_concurrent_repeats_on_two_servers_leave_one_row_and_equal_answers
     assert len(user.list()) == 1
 
 
-async def test_while_the_first_is_still_running_a_repeat_is_told_so(user: User, database: Database) -> None:
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param("SELECT pg_advisory_xact_lock(hashtextextended('{user}still-running', 0))", id="here"),
+        pytest.param(
+            "INSERT INTO idempotency_keys (id, user_id, key, fingerprint)"
+            " VALUES (gen_random_uuid(), '{user}', 'still-running', '')",
+            id="by the previous release",
+        ),
+    ],
+)
+def test_while_the_first_is_still_running_a_repeat_is_told_so(user: User, database: Database, first: str) -> None:
     headers = keyed("still-running")
-    connection = await asyncpg.connect(database.url)
-    transaction = connection.transaction()
-    await transaction.start()
-    try:
-        await connection.execute(
-            "INSERT INTO idempotency_keys (id, user_id, key, fingerprint) VALUES ($1, $2, 'still-running', '')",
-            *(uuid7(), UUID(user.id)),
-        )
-        answer = await asyncio.to_thread(user.http.post, user.tasks, json={"title": "waits"}, headers=headers)
-    finally:
-        await transaction.rollback()
-        await connection.close()
+    with held(database.url, f"BEGIN; {first.format(user=user.id)}"):
+        answer = user.http.post(user.tasks, json={"title": "waits"}, headers=headers)
     assert_problem(answer, 409, "idempotency_in_progress")
     assert answer.headers["retry-after"] == "1"
-    again = await asyncio.to_thread(user.http.post, user.tasks, json={"title": "waits"}, headers=headers)
-    assert again.status_code == 201
+    assert user.http.post(user.tasks, json={"title": "waits"}, headers=headers).status_code == 201
+
+
+def test_who_waits_for_somebody_else_is_not_told_that_its_own_request_is_at_it(user: User, database: Database) -> None:
+    task = user.path(user.create())
+    with held(database.url, f"BEGIN; SELECT FROM users WHERE id = '{user.id}' FOR UPDATE"):
+        answer = user.http.patch(task, json={"title": "waits"}, headers=keyed())
+    assert_problem(answer, 503, "database_busy")
+
+
+def test_the_users_row_is_locked_before_the_key_is_claimed(user: User, database: Database) -> None:
+    """The claim's foreign key locks the row, too, but less: two that raise such a lock at once wait for each other."""
+    waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'transactionid'"
+    claims = (
+        "SELECT count(*) FROM pg_locks WHERE relation = 'idempotency_keys'::regclass AND mode = 'RowExclusiveLock'"
+        f" AND pid IN ({waiting})"
+    )
+    with (
+        ThreadPoolExecutor(1) as thread,
+        held(database.url, f"BEGIN; SELECT FROM users WHERE id = '{user.id}' FOR NO KEY UPDATE"),
+    ):
+        answer = thread.submit(user.http.post, user.tasks, json={"title": "waits"}, headers=keyed())
+        eventually(lambda: database.query(waiting))
+        assert database.value(claims) == 0
+    assert answer.result().status_code in {201, 503}
 
 
 async def test_writes_cut_off_by_a_crash_are_done_once_by_their_repeats(

@@ -8,7 +8,7 @@ import httpx
 
 from tests.support.database import Database, held
 from tests.support.drill import eventually
-from tests.support.server import Service, serve
+from tests.support.server import serve
 from tests.support.users import User, sign_up
 
 LOCK = "BEGIN; LOCK TABLE tasks IN SHARE MODE"
