@@ -8,7 +8,7 @@ import pytest
 from service.database.statement import Statement
 from tests.support.database import ROOT
 
-WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE|SET)\b")
+WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE|SET|set_config)\b")
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for path in sorted((ROOT / "service").rglob("*.py"))
