@@ -210,8 +210,11 @@ async def check_database(settings: Settings) -> None:
 
     Raises DatabaseFault, or MigrationError, which says what to run; a database that is ahead is served with a warning.
     """
-    connection = await start.connect(pool_options(settings))
+    options = pool_options(settings)
+    connection = await start.connect(options)
     try:
+        if options.prepared:
+            await start.check_pooler(connection, options)
         found = await revisions.state_of(connection)
         revisions.warn_ahead(found)
         if found.pending:

@@ -38,6 +38,8 @@ BY_SQLSTATE: dict[str, type[Problem]] = {
     "42703": SchemaBehind,  # a column
     "42883": SchemaBehind,  # a function
     "42P10": SchemaBehind,  # the unique index that an ON CONFLICT names
+    "26000": DatabaseUnavailable,  # a statement that was prepared in another session: see SESSION_CHANGED
+    "42P05": DatabaseUnavailable,  # one of this name is prepared in this session already
     "3D": DatabaseUnavailable,  # the database does not exist
     "58": DatabaseUnavailable,  # I/O error of the server
     "XX": DatabaseUnavailable,  # internal error of the server
@@ -45,6 +47,9 @@ BY_SQLSTATE: dict[str, type[Problem]] = {
 
 READ_ONLY = "25006"
 TOO_MANY_CONNECTIONS = "53300"
+
+# A pooler lends another session with each transaction, which DB_POOLER says nothing of.
+SESSION_CHANGED = frozenset({"26000", "42P05"})
 
 # The statement was refused or rolled back and nothing of it remains: running it again is safe.
 NOTHING_DONE = frozenset({"55P03", "40P01", "40001", READ_ONLY})

@@ -123,6 +123,9 @@ class Lender:
         self._learn(connection, error)
         if connection.is_closed():
             self._discard(connection, "lost")
+        elif error is not None and errors.sqlstate(errors.cause_of(error)) in errors.SESSION_CHANGED:
+            log.warning("database_session_changed", reason=sentence(error))
+            self._discard(connection, "broken")  # with what the driver takes for prepared
         elif isinstance(error, (asyncio.CancelledError, TimeoutError)) or connection.is_in_transaction():
             self._background.spawn("pool_repair", self._repair, connection)
         elif reason := self._expired(connection):

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
 
+import asyncpg
 import structlog
 from tortoise.exceptions import BaseORMException
 
@@ -62,6 +63,32 @@ async def _fit(connection: Connection) -> Connection:
         await connection.end(1)
         raise DatabaseFault(f"The database cannot be used: {fault}")
     return connection
+
+
+async def check_pooler(connection: Connection, options: PoolOptions) -> None:
+    """That sessions are ours alone, which prepared statements, settings and LISTEN rest on. Raises DatabaseFault.
+
+    While another connection is in a transaction, neither of the two may turn up in a session that the other has had.
+    """
+    session = await _session(connection)
+    try:
+        other = await Connector(options).connect()
+    except FAULTS:
+        return  # the database has no room for a second one
+    try:
+        async with other.transaction():
+            shared = session == await _session(other) or session != await _session(connection)
+    finally:
+        await other.end(1)
+    if shared:
+        raise DatabaseFault(
+            "The database cannot be used: a pooler in between lends another session with each transaction;"
+            " set DB_POOLER=transaction, or let it pool by session"
+        )
+
+
+async def _session(connection: Connection) -> asyncpg.Record:
+    return await connection.fetchrow("SELECT pg_backend_pid(), pg_postmaster_start_time()")
 
 
 async def check_session(connection: Connection, tables: list[str]) -> None:

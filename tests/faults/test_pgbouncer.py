@@ -13,13 +13,17 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from service.background import Background
 from service.database import session, start
 from service.database.connection import PoolOptions
 from service.database.faults import DatabaseFault
 from service.database.orm import migration_options
+from service.database.pool import Pool, Statement
 from service.database.postgres_programs import server_user_prefix
 from service.database.revisions import files
 from service.database.url import parse_database_url
+from service.problems import DatabaseUnavailable
+from service.telemetry.metrics import Metrics
 from tests.support.database import Database, held, run_command, run_sql
 from tests.support.drill import eventually
 from tests.support.postgres import Postgres
@@ -113,6 +117,46 @@ def test_a_session_that_is_ours_alone_is_set_to_everything(own_postgres: Postgre
         url = f"postgresql://postgres@127.0.0.1:{port}/tasks"
         with serve(url, DB_POOLER="session", DB_POOL_MIN="1", DB_POOL_MAX="2") as service, sign_up(service.url) as user:
             user.create("through a session")
+
+
+@pytest.mark.parametrize("said", ["session", "none"])
+def test_a_pooler_that_changes_sessions_is_noticed_at_start(
+    own_postgres: Postgres, own_database: Database, said: str
+) -> None:
+    ours = (*session.NEUTRAL, *session.limits(2.0), *session.PLANNER)
+    with _pgbouncer(own_postgres, ignored=",".join(name for name, _ in ours)) as port:
+        url = f"postgresql://postgres@127.0.0.1:{port}/tasks"
+        ended = run_command("serve", DATABASE_URL=url, JWT_SECRET=SECRET, DB_POOLER=said)
+    assert ended.returncode == 1
+    assert "set DB_POOLER=transaction" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_pooler_that_changes_sessions_later_is_a_503(own_postgres: Postgres, own_database: Database) -> None:
+    """Its settings can be changed under a service that runs. A statement that is not there has done nothing."""
+    with _pgbouncer(own_postgres) as port:
+        options = replace(_options(port), server_settings=session.FORMATS, minimum=1, maximum=1)
+
+        async def run() -> None:
+            metrics = Metrics(slo_latency_seconds=0.2, version="", commit="")
+            pool = Pool(options, metrics.database, Background(metrics.background))
+            await pool.open()
+            await pool.fetch(ONE)
+            other = await start.connect(options, wait_seconds=1)
+            await other.execute("BEGIN")  # in the session that the statement was prepared in
+            with capture_logs() as events, pytest.raises(DatabaseUnavailable):
+                await pool.fetch(ONE)
+            assert [event["event"] for event in events if event["log_level"] == "warning"] == [
+                "database_session_changed"
+            ]
+            assert [row[0] for row in await pool.fetch(ONE)] == [1]
+            await other.end(1)
+            await pool.close()
+
+        asyncio.run(run())
+
+
+ONE = Statement("one", "SELECT 1")
 
 
 def _options(port: int) -> PoolOptions:
