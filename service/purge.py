@@ -22,12 +22,24 @@ EXPIRED: tuple[tuple[BackgroundTask, Statement], ...] = (
 ENDED_INTERVAL_SECONDS = 5.0
 """Where no account has ended, a round reads one page of an empty index."""
 
-OF_ACCOUNTS = ("tasks", "deleted_tasks", "idempotency_keys", "refresh_tokens")
-"""Tables that may hold more of one account than a statement can delete; what else refers to it goes with its row."""
-
 JITTER = 0.5
 PORTION = 1000
 PAUSE_SECONDS = 0.1
+
+
+def _of_account(table: str) -> Statement:
+    # What another pod is deleting right now is left to it: two that wait for each other would be a deadlock.
+    portion = f"SELECT id FROM {table} WHERE user_id = $1 LIMIT {PORTION} FOR UPDATE SKIP LOCKED"  # noqa: S608  our own names
+    return Statement("account_purge", f"DELETE FROM {table} WHERE id IN ({portion}) RETURNING id")  # noqa: S608  our own names
+
+
+OF_ACCOUNTS = {
+    "tasks": _of_account("tasks"),
+    "deleted_tasks": _of_account("deleted_tasks"),
+    "idempotency_keys": idempotency.PURGE_ACCOUNT,
+    "refresh_tokens": _of_account("refresh_tokens"),
+}
+"""Tables that may hold more of one account than a statement can delete; what else refers to it goes with its row."""
 
 
 def purge_regularly(pool: Pool, background: Background, *, trash_retention_seconds: float) -> None:
@@ -41,15 +53,9 @@ def purge_regularly(pool: Pool, background: Background, *, trash_retention_secon
 async def _purge_accounts(pool: Pool) -> None:
     """All that accounts which have ended still have, and then they themselves."""
     for account in await pool.fetch(accounts.ENDED):
-        for table in OF_ACCOUNTS:
-            await _purge(pool, _of_account(table), account["id"])
+        for portion in OF_ACCOUNTS.values():
+            await _purge(pool, portion, account["id"])
         await pool.fetch(accounts.REMOVE, account["id"])
-
-
-def _of_account(table: str) -> Statement:
-    # What another pod is deleting right now is left to it: two that wait for each other would be a deadlock.
-    portion = f"SELECT id FROM {table} WHERE user_id = $1 LIMIT {PORTION} FOR UPDATE SKIP LOCKED"  # noqa: S608  our own names
-    return Statement("account_purge", f"DELETE FROM {table} WHERE id IN ({portion}) RETURNING id")  # noqa: S608  our own names
 
 
 async def _purge(pool: Pool, statement: Statement, *arguments: object) -> None:

@@ -26,6 +26,11 @@ HOURS_KEPT = 24
 WAIT_MS = 1000
 """How long a repeat waits for the first request to end before it is told 409."""
 
+PORTION = 1000
+PORTION_BYTES = 32 * 1024 * 1024
+"""So many answers, and so much of them, one statement deletes or looks through. A batch of a few kilobytes can have an
+answer of 6 MB; a thousand of those would take more than a statement's time."""
+
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _REPLAYED_HEADERS = ("etag", "location", "content-location")
 
@@ -50,11 +55,27 @@ _FIND = Statement(
     " WHERE users.id = $1 AND ended_at IS NULL",
     reads=True,
 )
-PURGE = Statement(
-    "idempotency_purge",
-    "DELETE FROM idempotency_keys WHERE id IN (SELECT id FROM idempotency_keys"  # noqa: S608  its only value is a number of ours
-    f" WHERE created_at < now() - interval '{HOURS_KEPT} hours' LIMIT 1000 FOR UPDATE SKIP LOCKED) RETURNING id",
-)
+
+
+def _purge(condition: str) -> Statement:
+    # What another transaction has or is deleting is left to it: nobody waits.
+    found = f"SELECT * FROM idempotency_keys WHERE {condition} LIMIT {PORTION} FOR UPDATE SKIP LOCKED"  # noqa: S608  fixed texts
+    return Statement(
+        "idempotency_purge",
+        f"DELETE FROM idempotency_keys WHERE id IN (SELECT id FROM {_portion(found)}) RETURNING id",  # noqa: S608  fixed texts
+    )
+
+
+def _portion(found: str) -> str:
+    """The first one of the answers found, and those behind it up to PORTION_BYTES."""
+    size = "coalesce(octet_length(body), 0)"  # known without reading it
+    before = f"sum({size}) OVER (ORDER BY key, id) - {size} AS bytes_before"
+    sized = f"SELECT *, {before} FROM ({found}) AS found"  # noqa: S608  fixed texts
+    return f"(SELECT * FROM ({sized}) AS sized WHERE bytes_before < {PORTION_BYTES}) AS portion"  # noqa: S608  fixed texts
+
+
+PURGE = _purge(f"created_at < now() - interval '{HOURS_KEPT} hours'")
+PURGE_ACCOUNT = _purge("user_id = $1")
 
 Work = Callable[[Executor], Awaitable[HTTPResponse]]
 
@@ -109,17 +130,17 @@ def _others_are_at_it() -> Iterator[None]:
 def forgetting(is_gone: str) -> Statement:
     """Of the user's answers, forget those that show an object of which `is_gone`, a condition on its `id`, a text.
 
-    $1 is the user, $2 the key that it begins behind, $3 how many answers to look at, NULL for all; the row has the last
-    one's key. Who repeats the request of such an answer gets AnswerErased. An object in an answer begins with its id.
+    $1 is the user, $2 the key that the portion begins behind; the row has its last one's key, NULL when there is none.
+    Who repeats the request of such an answer gets AnswerErased. An object in an answer begins with its id.
     """
     # Within a string JSON has no quotation mark but behind a backslash: only an object begins so.
     objects = (
         """unnest(string_to_array(convert_from(body, 'UTF8'), '{"id":"')) AS object, left(object, 36) AS shown (id)"""
     )
+    found = f"SELECT * FROM idempotency_keys WHERE user_id = $1 AND key > $2 ORDER BY key LIMIT {PORTION}"  # noqa: S608  its only value is a number of ours
     return Statement(
         "idempotency_forget",
-        "WITH kept AS MATERIALIZED (SELECT id, key, body FROM idempotency_keys"  # noqa: S608  fixed texts
-        " WHERE user_id = $1 AND key > $2 ORDER BY key LIMIT $3),"
+        f"WITH kept AS MATERIALIZED (SELECT id, key, body FROM {_portion(found)}),"  # noqa: S608  fixed texts
         " forgotten AS (UPDATE idempotency_keys SET body = NULL WHERE id = ANY"
         f" (ARRAY (SELECT kept.id FROM kept, {objects} WHERE {is_gone}))) SELECT max(key) FROM kept",
     )

@@ -20,7 +20,6 @@ from service.tasks.store import TRIES, Task, task_of
 
 ERASE_PORTION = 1000
 PURGE_PORTION = 1000
-FORGET_PORTION = 500
 _BEGINNING = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
 KEPT_LONGER_SECONDS = 3600
 """A sync token is good for the trash's retention; what it may have to tell is forgotten this much later."""
@@ -60,7 +59,7 @@ FOUND = Statement(
 )
 ERASE = Statement(
     "trash_erase",
-    f"UPDATE deleted_tasks SET {_ERASED} WHERE {_MINE} AND {in_states(3)} RETURNING id",  # noqa: S608  fixed text
+    f"UPDATE deleted_tasks SET {_ERASED} WHERE {_MINE} AND {in_states(3)} AND deleted_at <= $5 RETURNING id",  # noqa: S608  fixed text
 )
 STATE = Statement(
     "trash_state",
@@ -71,10 +70,10 @@ LOCK_USER = Statement(
     "trash_lock",
     "SELECT GREATEST(tasks_clock, clock_timestamp()) FROM users WHERE id = $1 AND ended_at IS NULL FOR NO KEY UPDATE",
 )
-FORGET = forgetting("shown.id = $4")
+FORGET = forgetting("shown.id = $3")
 # Looked up by the key alone: where PostgreSQL takes the trash for small, it would read all of it for each portion.
 FORGET_ALL = forgetting(
-    "(SELECT user_id = $1 AND title IS NOT NULL AND deleted_at <= $4 FROM deleted_tasks"
+    "(SELECT user_id = $1 AND title IS NOT NULL AND deleted_at <= $3 FROM deleted_tasks"
     " WHERE id = substring(shown.id FROM '^[0-9a-f-]{36}$')::uuid)"
 )
 ERASE_SOME = Statement(
@@ -129,24 +128,33 @@ class TrashStore:
         raise DatabaseBusy  # while the statement waited, the task was deleted or the count fell, each time
 
     async def erase(self, task_id: UUID, states: Preconditions = ANY_STATE) -> None:
-        """`states` are of the task before it was deleted. Raises TaskNotFound or PreconditionFailed."""
+        """`states` are of the task before it was deleted. Raises TaskNotFound or PreconditionFailed.
+
+        Its answers go first, in portions, and it itself only as it was before they did: one that was restored and
+        deleted again meanwhile may be shown in new ones.
+        """
         mine = (task_id, self._user_id)
-        async with self._db.transaction() as transaction:
-            if await transaction.fetchrow(LOCK_USER, self._user_id) is None:
+        for _ in range(TRIES):
+            until = await self._now(self._db)
+            found = None if until is None else await self._db.fetchrow(STATE, *mine)
+            if found is None:
                 raise TaskNotFound
-            if await transaction.fetchrow(ERASE, *mine, *states) is None:
-                found = await transaction.fetchrow(STATE, *mine)
-                raise TaskNotFound if found is None else PreconditionFailed(headers={"ETag": task_tag(found[0])})
-            await transaction.fetchrow(FORGET, self._user_id, "", None, str(task_id))
+            if not states.allow(tag := task_tag(found[0])):
+                raise PreconditionFailed(headers={"ETag": tag})
+            await self._forget(FORGET, str(task_id))
+            if await self._db.fetchrow(ERASE, *mine, *states, until) is not None:
+                return
+        raise DatabaseBusy
 
     async def erase_all(self) -> None:
         """In portions, each of which is a transaction: a fault in the middle leaves less than there was.
 
-        A portion begins behind the one before it, and does not walk over what that has erased. It waits, behind the
-        user's lock, for whoever else restores or erases: what they are at may yet stay as it was. Raises Unauthorized
-        when the account is gone.
+        Their answers go first; what comes after the beginning stays in both. A portion begins behind the one before it,
+        and does not walk over what that has erased. It waits, behind the user's lock, for whoever else restores or
+        erases: what they are at may yet stay as it was. Raises Unauthorized when the account is gone.
         """
-        until = await self._forget_all()
+        until = await self._lock(self._db)
+        await self._forget(FORGET_ALL, until)
         place: tuple[datetime, UUID] | None = _BEGINNING
         while place is not None:
             async with self._db.transaction() as transaction:
@@ -154,19 +162,20 @@ class TrashStore:
                 erased = await transaction.fetch(ERASE_SOME, self._user_id, *place, until)
             place = max((row[0], row[1]) for row in erased) if len(erased) == ERASE_PORTION else None
 
-    async def _forget_all(self) -> datetime:
-        """The answers that show what is in the trash now; what comes after the time that is returned stays in both."""
-        now = await self._lock(self._db)
+    async def _forget(self, statement: Statement, shown: object) -> None:
         key: str | None = ""
         while key is not None:
-            [row] = await self._db.fetch(FORGET_ALL, self._user_id, key, FORGET_PORTION, now)
+            [row] = await self._db.fetch(statement, self._user_id, key, shown)
             key = row[0]
-        return now
 
     async def _lock(self, db: Executor) -> datetime:
-        """Returns the time, behind all that has been deleted so far. Raises Unauthorized when the account is gone."""
-        locked = await db.fetchrow(LOCK_USER, self._user_id)
-        if locked is None:
+        """As `_now`. Raises Unauthorized when the account is gone."""
+        now = await self._now(db)
+        if now is None:
             raise Unauthorized
-        now: datetime = locked[0]
         return now
+
+    async def _now(self, db: Executor) -> datetime | None:
+        """The time, behind all that has been deleted so far, read under the user's lock; None for a gone account."""
+        locked = await db.fetchrow(LOCK_USER, self._user_id)
+        return None if locked is None else locked[0]

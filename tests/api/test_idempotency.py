@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from service.identifiers import uuid7
-from service.rest.idempotency import PURGE
+from service.rest.idempotency import PORTION_BYTES, PURGE, PURGE_ACCOUNT, forgetting
 from tests.support.database import Database, held
 from tests.support.drill import eventually
 from tests.support.problems import assert_problem
@@ -123,6 +123,22 @@ def test_the_purge_deletes_what_has_expired_and_nothing_else(user: User, fresh_d
         )
     fresh_database.query(PURGE.sql)
     assert [row["key"] for row in fresh_database.query("SELECT key FROM idempotency_keys")] == ["young"]
+
+
+def test_what_a_statement_works_on_is_bounded_in_bytes_too(user: User, fresh_database: Database) -> None:
+    """A thousand answers of some megabytes each take more than its time, and none would ever go."""
+    fresh_database.query("INSERT INTO users (id, email, password_hash) VALUES ($1, 'a@b.c', '!')", UUID(user.id))
+    for key in ("a", "b", "c", "d"):
+        fresh_database.query(
+            "INSERT INTO idempotency_keys (id, user_id, key, fingerprint, body, created_at)"
+            " VALUES ($1, $2, $3, '', convert_to(repeat('x', $4), 'UTF8'), now() - interval '2 days')",
+            *(uuid7(), UUID(user.id), key, PORTION_BYTES * 2 // 3),
+        )
+    forget = forgetting("shown.id = $3").sql
+    assert [fresh_database.value(forget, user.id, behind, "") for behind in ("", "b", "d")] == ["b", "d", None]
+    assert len(fresh_database.query(PURGE.sql)) == 2
+    assert len(fresh_database.query(PURGE_ACCOUNT.sql, user.id)) == 2
+    assert fresh_database.query(PURGE.sql) == []
 
 
 async def test_concurrent_repeats_on_two_servers_leave_one_row_and_equal_answers(
