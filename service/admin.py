@@ -10,7 +10,9 @@ from prometheus_client.exposition import choose_encoder
 from sanic import HTTPResponse, Sanic
 from sanic import Request as SanicRequest
 from sanic.config import Config
+from sanic.http import Stage
 from sanic.response import raw
+from sanic.server import HttpProtocol
 
 from service.database.schema_watch import Schema
 from service.http.errors import ProblemHandler
@@ -19,6 +21,15 @@ from service.http.responses import READ, add_common_headers, json_value
 from service.telemetry.metrics import Metrics
 
 LAG_INTERVAL_SECONDS = 0.25
+
+REQUEST_SECONDS = 10.0
+"""From a request's first byte to the end of its answer, and from the connection to its first request."""
+
+KEEP_ALIVE_SECONDS = 75.0
+"""From one request to the next: a scraper comes at least once a minute."""
+
+CHECK_SECONDS = 2.0
+"""Between two checks of a connection's timeouts: by so much they may be late."""
 
 AdminApp = Sanic[Config, SimpleNamespace]
 
@@ -37,6 +48,33 @@ class Readiness:
             "schema": self.schema.whole(),
             "not_draining": not self.draining,
         }
+
+
+class AdminProtocol(HttpProtocol):
+    """Sanic restarts its timer with every byte, and stops it for whoever asks for a WebSocket. Nothing does here."""
+
+    __slots__ = ("_began", "_idle_seconds")
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's is wider
+        self._began, self._idle_seconds = monotonic(), REQUEST_SECONDS
+        super().connection_made(transport)  # type: ignore[no-untyped-call]  # Sanic's
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_idle():
+            self._began, self._idle_seconds = monotonic(), KEEP_ALIVE_SECONDS
+        super().data_received(data)
+
+    def check_timeouts(self) -> None:
+        if self.transport is None or self._task is None:
+            return
+        if monotonic() - self._began > (self._idle_seconds if self._is_idle() else REQUEST_SECONDS):
+            self.transport.abort()
+            return
+        self._callback_check_timeouts = self.loop.call_later(CHECK_SECONDS, self.check_timeouts)
+
+    def _is_idle(self) -> bool:
+        exchange = getattr(self, "_http", None)  # a first request may come before Sanic is ready for it
+        return exchange is None or (exchange.stage is Stage.IDLE and not getattr(exchange, "request_body", None))
 
 
 def create_admin_app(metrics: Metrics, readiness: Readiness, *, version: str, commit: str) -> AdminApp:

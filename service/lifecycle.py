@@ -15,7 +15,7 @@ from tortoise import Tortoise
 from service import ports
 from service.accounts.issuer import IssuerKeys
 from service.accounts.passwords import Passwords
-from service.admin import AdminApp, Readiness, watch_event_loop
+from service.admin import AdminApp, AdminProtocol, Readiness, watch_event_loop
 from service.background import Background
 from service.database import revisions, session, start
 from service.database.orm import orm_config, tables
@@ -135,7 +135,9 @@ class Lifecycle:
 
     async def _open_admin(self) -> None:
         listener = ports.bound(self._settings.host, self._settings.admin_port)
-        server = await self._admin.create_server(sock=listener, return_asyncio_server=True, access_log=False)
+        server = await self._admin.create_server(
+            sock=listener, protocol=AdminProtocol, return_asyncio_server=True, access_log=False
+        )
         assert server is not None  # noqa: S101  that is what return_asyncio_server is for
         self._admin_server = server
         await server.startup()

@@ -25,9 +25,9 @@ LONG = "Content-Length: 5000"
 LOCK = "BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE"
 
 
-async def drip(service: Service, start: bytes, drop: bytes) -> tuple[float, bytes]:
+async def drip(service: Service, start: bytes, drop: bytes, *, port: int | None = None) -> tuple[float, bytes]:
     """Send `start`, then `drop` again and again. Returns when the server had enough, and what it said."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port or service.port)
     writer.write(start)
     began = time.monotonic()
     answer = b""
@@ -79,6 +79,31 @@ async def test_whatever_drips_is_cut_in_time_with_one_answer(service: Service, u
         assert all(answer.headers["connection"] == "close" for answer in answers), name
     assert await asyncio.to_thread(user.list) == []
     assert service.metric("http_requests_in_progress") == 0
+
+
+ADMIN_DRIPS = {
+    "nothing at all": (b"", b""),
+    "a head": (request("GET", "/livez")[:-2] + b"X-Drip: ", b"x"),
+    "a head with an upgrade": (request("GET", "/livez", "Upgrade: websocket")[:-2] + b"X-Drip: ", b"x"),
+    "a body before 200": (request("GET", "/metrics", LONG), b"x"),
+    "a body with an upgrade": (request("GET", "/livez", "Upgrade: websocket", "Connection: Upgrade", LONG), b"x"),
+    "a body after 404": (request("GET", "/nothing", LONG), b"x"),
+    "a chunked body after 405": (request("POST", "/readyz", CHUNKED), b"1\r\nx\r\n"),
+}
+
+
+async def test_whatever_drips_into_the_admin_port_is_cut_in_time(service: Service) -> None:
+    found = await asyncio.gather(*(drip(service, *case, port=service.admin_port) for case in ADMIN_DRIPS.values()))
+    assert {name: s for name, (s, _) in zip(ADMIN_DRIPS, found, strict=True) if s > CUT_WITHIN_SECONDS} == {}
+
+
+def test_a_scraper_keeps_its_connection_to_the_admin_port(service: Service) -> None:
+    """Past the time that a first request has."""
+    with socket.create_connection(("127.0.0.1", service.admin_port), timeout=8) as scraper:
+        for pause in (0.0, 14.0):
+            time.sleep(pause)
+            scraper.sendall(request("GET", "/livez"))
+            assert scraper.recv(65536).startswith(b"HTTP/1.1 200 OK")
 
 
 EARLY = {
