@@ -85,8 +85,9 @@ def invalid(error: ValidationError, body: bytes | None = None, tags: frozenset[s
     if broken is not None:
         return broken
     faults = error.errors(include_url=False, include_input=False)
-    if faults[0]["type"] == "json_invalid":  # nested deeper than pydantic goes
-        return NotJson()
+    if faults[0]["type"] == "json_invalid":  # JSON all the same, but further than pydantic goes
+        too_long = "number out of range" in faults[0]["ctx"]["error"]
+        return Invalid.field("", "A number has too many digits", "number_too_long") if too_long else NotJson()
     where = _parameter if body is None else partial(_pointer, tags)
     return Invalid([fault(where(tuple(f["loc"])), _message(f), f["type"]) for f in faults])
 

@@ -137,7 +137,7 @@ HARMLESS = {
     "nested objects": post(body=b'{"title":' * 5000 + b"1" + b"}" * 5000, stays_open=True),
     "nested in a field": post(body=b'{"title":"x","a":' + b"[" * 150 + b"]" * 150 + b"}", status=422, stays_open=True),
     "only brackets": post(body=b"[" * 60_000, stays_open=True),
-    "a number of 50,000 digits": post(body=b'{"title":' + b"9" * 50_000 + b"}", stays_open=True),
+    "a number of 50,000 digits": post(body=b'{"title":' + b"9" * 50_000 + b"}", status=422, stays_open=True),
     "1e999999": post(body=b'{"title":1e999999}', status=422, stays_open=True),
     "-0.0e-999": post(body=b'{"title":-0.0e-999}', status=422, stays_open=True),
     "the last of two titles": post(body=b'{"title":5,"title":"y"}', status=201, stays_open=True),
