@@ -20,6 +20,8 @@ _SENTENCES = {
     "3D000": "the server has no such database",
     "42501": "the role lacks a privilege",
     "3F000": "the search_path of the role leads to no schema",
+    "42710": "there is something of that name already, which is not ours",
+    "42723": "there is something of that name already, which is not ours",
     "42P07": "there is something of that name already, which is not ours",
     "26000": "a pooler in between changes the session; set DB_POOLER=transaction, and give migrations a direct URL",
     "42P05": "a pooler in between changes the session; set DB_POOLER=transaction, and give migrations a direct URL",
