@@ -166,7 +166,8 @@ OPERATIONS = (
         "List what has changed since a token",
         description="Without `since`: all tasks, which is the first sync. Each task appears once, in its latest state, "
         "in the order of the changes. Asked for with `Accept: text/event-stream`, the answer is a stream, which begins "
-        "behind `Last-Event-ID`, or `since`, or now, and goes on until the access token expires.",
+        "behind `Last-Event-ID`, or `since`, or now, and goes on until the access token expires. `limit` means nothing "
+        "to a stream.",
         parameters=(*query_parameters(ChangeParameters), LAST_EVENT_ID),
         answers=(
             Answer(
@@ -177,7 +178,13 @@ OPERATIONS = (
                 also={EVENT_STREAM: {"schema": EVENTS}},
             ),
         ),
-        problems=(*_OWN, problems.SyncTokenExpired, problems.TooManyStreams, problems.StreamsFull),
+        problems=(
+            problems.Forbidden,
+            problems.Invalid,
+            problems.SyncTokenExpired,
+            problems.TooManyStreams,
+            problems.StreamsFull,
+        ),
     ),
     _operation(
         "get",
@@ -225,10 +232,10 @@ OPERATIONS = (
         "list_labels",
         "List the labels in use",
         description="By name, with how many tasks carry each. Follow `Link` to the next page; one has 5,000.",
-        parameters=(*query_parameters(LabelParameters), "If-None-Match"),
+        parameters=(*query_parameters(LabelParameters), *_CONDITIONS),
         answers=(
-            _page("labels", "LabelUse", ("ETag", "Link", "Cache-Control"), most=5000),
-            Answer(304, "The page has not changed", headers=("ETag", "Cache-Control")),
+            _page("labels", "LabelUse", (*_READ, "Link"), most=5000),
+            Answer(304, "The page has not changed", headers=_READ),
         ),
         problems=_OWN,
     ),

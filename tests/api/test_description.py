@@ -80,6 +80,15 @@ def test_a_503_names_all_that_it_may_be(method: str, path: str, operation: dict[
 
 
 @pytest.mark.parametrize(("method", "path", "operation"), operations(), ids=lambda value: str(value)[:40])
+def test_a_412_belongs_to_conditions_that_can_be_given(method: str, path: str, operation: dict[str, Any]) -> None:
+    """All of them in the head, or, of a batch, in each operation."""
+    names = {parameter.get("$ref", "").rpartition("/")[2] for parameter in operation.get("parameters", ())}
+    conditional = names & {"If-Match", "If-None-Match"}
+    assert conditional in (set(), {"If-Match", "If-None-Match"})
+    assert ("412" in operation["responses"]) == (bool(conditional) or path.endswith("/batch"))
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), operations(), ids=lambda value: str(value)[:40])
 def test_answers_describe_the_headers_that_they_need(method: str, path: str, operation: dict[str, Any]) -> None:
     needed = {"401": "WWW-Authenticate", "415": "Accept", "429": "Retry-After", "503": "Retry-After", "412": "ETag"}
     for status, answer in operation["responses"].items():
@@ -104,6 +113,11 @@ def test_the_headers_of_answers_are_described(user: User, visitor: httpx.Client)
         (user.http.put(path, json={"title": "x"}), f"{template}/{{task_id}}"),
         (user.http.patch(f"{path}/complete"), f"{template}/{{task_id}}/complete"),
         (user.http.put(path, content=b"x"), f"{template}/{{task_id}}"),
+        (user.http.get(f"{user.tasks}/changes"), f"{template}/changes"),
+        (user.http.get(f"/api/{user.id}/trash"), "/api/{user_id}/trash"),
+        (user.http.get(f"/api/{user.id}/labels"), "/api/{user_id}/labels"),
+        (user.http.get(f"/api/{user.id}/labels", headers={"If-None-Match": "*"}), "/api/{user_id}/labels"),
+        (user.http.get(f"/api/{user.id}/labels", headers={"If-Match": '"x"'}), "/api/{user_id}/labels"),
         (user.http.get("/api/auth/me"), "/api/auth/me"),
         (visitor.get("/api/auth/me"), "/api/auth/me"),
         (visitor.get("/openapi.json"), "/openapi.json"),
