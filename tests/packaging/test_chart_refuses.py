@@ -1,10 +1,14 @@
 """Values that cannot work are refused before anything reaches a cluster, and the error says what to change."""
 
+import re
+
 import pytest
 import yaml
 
-from tests.packaging.chart import CHART, HELMS, refuse, render, the
-from tests.support.tools import succeed, tool
+from service.accounts.discovery import is_issuer
+from service.http.cors import parse_origins
+from tests.packaging.chart import CHART, HELMS, of_kind, parse, refuse, render, the
+from tests.support.tools import run, succeed, tool
 
 EXTERNAL = ("postgresql.enabled=false", "database.existingSecret=db")
 POOLED = (*EXTERNAL, "database.pooler.mode=transaction")
@@ -105,14 +109,75 @@ def test_every_renamed_value_gets_past_the_schema_to_its_error() -> None:
         (["limits.concurrentRequestsPerUser=21"], "concurrentRequestsPerUser is above database.pool.max"),
         (["server.port=9000"], "server.port and server.adminPort must differ"),
         (["slo.latencyMs=0"], "/slo/latencyMs"),
+        (["nameOverride=Tasks"], "/nameOverride"),
+        (["fullnameOverride=1st"], "/fullnameOverride"),
+        ([r"commonLabels.app\.kubernetes\.io/name=x"], "/commonLabels"),
+        ([r"podLabels.app\.kubernetes\.io/instance=x"], "/podLabels"),
+        (["probes.liveness.successThreshold=2"], "/probes/liveness/successThreshold"),
+        (["strategy.rollingUpdate.maxSurge=0"], "no pod could ever be replaced"),
+        (["metrics.serviceMonitor.interval=5s"], "metrics.serviceMonitor.scrapeTimeout is above interval"),
+        (["metrics.podMonitor.scrapeTimeout=1m"], "metrics.podMonitor.scrapeTimeout is above interval"),
+        (["autoscaling.enabled=true", "resources=null"], "autoscaling counts in parts of resources.requests.cpu"),
+        (["auth.oidcIssuer=https://a.b", "auth.issuer=https://a.b"], "auth.oidcIssuer is the value of auth.issuer too"),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(settings: list[str], reason: str) -> None:
     assert reason in refuse(*settings)
 
 
-def test_as_a_dependency_the_chart_takes_global_values() -> None:
-    assert the(render("default.yaml", "global.anything=1"), "Deployment")
+def test_as_a_dependency_the_chart_takes_global_values_and_its_condition() -> None:
+    assert the(render("default.yaml", "global.anything=1", "enabled=true"), "Deployment")
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "https://a.b", "http://[::1]:3000", "capacitor://localhost", "https://*.a.b", "https://a.b/", "a.b"]
+)
+def test_chart_and_service_take_the_same_origins(origin: str) -> None:
+    taken = run(tool("helm"), "template", "tasks", CHART, "--set", f"server.corsOrigins={{{origin}}}").returncode == 0
+    try:
+        parse_origins(origin)
+    except ValueError:
+        assert not taken
+    else:
+        assert taken
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "https://a",
+        "https://a.b:8443/realms/x~",
+        "http://[::1]:80/x",
+        "http://a.b",
+        "https:///x",
+        "https://:80",
+        "https://a/é",
+    ],
+)
+def test_chart_and_service_take_the_same_issuers(issuer: str) -> None:
+    done = run(tool("helm"), "template", "tasks", CHART, "--set", f"auth.oidcIssuer={issuer}")
+    assert (done.returncode == 0) == is_issuer(issuer)
+
+
+@pytest.mark.parametrize("release", ["my.tasks", "a.b.c-9", "tasks-service.blue"])
+def test_a_release_with_dots_gets_names_that_services_may_have(release: str) -> None:
+    manifests = parse(succeed(tool("helm"), "template", release, CHART))
+    names = [manifest["metadata"]["name"] for manifest in of_kind(manifests, "Service")]
+    assert all(re.fullmatch("[a-z][a-z0-9-]*", name) for name in names), names
+
+
+def test_a_release_whose_services_could_have_no_name_is_refused() -> None:
+    """Also as a number, which a label may only be as text."""
+    done = run(tool("helm"), "template", "123", CHART)
+    assert "set fullnameOverride" in done.stderr
+    named = parse(succeed(tool("helm"), "template", "123", CHART, "--set", "fullnameOverride=tasks"))
+    assert {manifest["metadata"]["labels"]["app.kubernetes.io/instance"] for manifest in named} == {"123"}
+
+
+def test_labels_of_one_object_win_over_the_common_ones() -> None:
+    text = succeed(tool("helm"), "template", "x", CHART, "--set", "commonLabels.team=a,podLabels.team=b")
+    (deployment,) = [part for part in text.split("---\n") if "kind: Deployment" in part]
+    assert re.findall("team: (.)", deployment) == ["a", "b"], "of itself, and of its pods, each once"
 
 
 def test_an_older_kubernetes_is_refused() -> None:

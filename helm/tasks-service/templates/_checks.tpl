@@ -65,8 +65,30 @@ only renders the Job (helm template) has no pods in the release; those in the cl
 
 {{- define "tasks-service.checkValues" -}}
 {{- $v := .Values -}}
+{{- if not (regexMatch "^[a-z]" (include "tasks-service.fullname" .)) -}}
+{{- fail "\n\nthe name of a Service begins with a letter, and those of this release would not: set fullnameOverride\n" -}}
+{{- end -}}
 {{- if and $v.autoscaling.enabled (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
 {{- fail "\n\nautoscaling.minReplicas is above autoscaling.maxReplicas\n" -}}
+{{- end -}}
+{{- $resources := $v.resources | default dict -}}
+{{- if and $v.autoscaling.enabled (not (dig "requests" "cpu" (dig "limits" "cpu" "" $resources) $resources)) -}}
+{{- fail "\n\nautoscaling counts in parts of resources.requests.cpu: set it\n" -}}
+{{- end -}}
+{{- $rolling := $v.strategy.rollingUpdate | default dict -}}
+{{- $surge := toString (dig "maxSurge" "25%" $rolling) -}}
+{{- $missing := toString (dig "maxUnavailable" "25%" $rolling) -}}
+{{- if and (eq $v.strategy.type "RollingUpdate") (has $surge (list "0" "0%")) (has $missing (list "0" "0%")) -}}
+{{- fail "\n\nstrategy.rollingUpdate.maxSurge and maxUnavailable are both 0: no pod could ever be replaced\n" -}}
+{{- end -}}
+{{- range $name := list "serviceMonitor" "podMonitor" -}}
+{{- $monitor := get $v.metrics $name -}}
+{{- if lt (include "tasks-service.milliseconds" $monitor.interval | int64) (include "tasks-service.milliseconds" $monitor.scrapeTimeout | int64) -}}
+{{- fail (printf "\n\nmetrics.%s.scrapeTimeout is above interval: the Prometheus Operator would leave the monitor out\n" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $v.auth.oidcIssuer (eq $v.auth.oidcIssuer $v.auth.issuer) -}}
+{{- fail "\n\nauth.oidcIssuer is the value of auth.issuer too: nobody could tell their tokens apart\n" -}}
 {{- end -}}
 {{- if or $v.postgresql.enabled $v.cloudnativepg.enabled -}}
 {{- if or $v.database.existingSecret $v.database.url $v.database.directUrl (ne $v.database.pooler.mode "none") -}}

@@ -6,18 +6,19 @@
 
 {{/*
 40 characters leave room for the longest suffix (Job names carry action and revision). A release that is called as the
-chart begins (`tasks`) takes the chart's name, not tasks-tasks-service.
+chart begins (`tasks`) takes the chart's name, not tasks-tasks-service. A release's name may have dots, a Service's not.
 */}}
 {{- define "tasks-service.fullname" -}}
 {{- $name := include "tasks-service.name" . -}}
+{{- $release := .Release.Name | replace "." "-" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
-{{- else if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
-{{- else if hasPrefix (printf "%s-" .Release.Name) $name -}}
+{{- else if contains $name $release -}}
+{{- $release | trunc 40 | trimSuffix "-" -}}
+{{- else if hasPrefix (printf "%s-" $release) $name -}}
 {{- $name | trunc 40 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- printf "%s-%s" $release $name | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
@@ -63,18 +64,18 @@ chart begins (`tasks`) takes the chart's name, not tasks-tasks-service.
 
 {{/* Takes (dict "ctx" . "component" "api"). */}}
 {{- define "tasks-service.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "tasks-service.name" .ctx }}
-app.kubernetes.io/instance: {{ .ctx.Release.Name }}
+app.kubernetes.io/name: {{ include "tasks-service.name" .ctx | quote }}
+app.kubernetes.io/instance: {{ .ctx.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* Takes (dict "ctx" . "component" "api"). */}}
+{{/* Takes (dict "ctx" . "component" "api" "more" .Values.podLabels); the latter win over `commonLabels`. */}}
 {{- define "tasks-service.labels" -}}
 {{ include "tasks-service.selectorLabels" . }}
 app.kubernetes.io/version: {{ .ctx.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .ctx.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .ctx.Chart.Name .ctx.Chart.Version | replace "+" "_" }}
-{{- with .ctx.Values.commonLabels }}
+{{- with mergeOverwrite dict (.ctx.Values.commonLabels | default dict) (.more | default dict) }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
