@@ -18,14 +18,38 @@ def run(user: User, *operations: dict[str, Any], **headers: str) -> httpx.Respon
 
 
 def test_a_body_full_of_mistakes_has_a_short_answer(user: User) -> None:
-    """To name each of a hundred thousand would hold up everybody else, and send ten times what came."""
-    fields = ",".join(f'"{number:x}":0' for number in range(100_000))
+    """To name each would hold up everybody else, and send ten times what came."""
+    fields = ",".join(f'"{number:x}":0' for number in range(4000))
     body = f'{{"operations":[{{"op":"create","task":{{"title":"x",{fields}}}}}]}}'
     answer = user.http.post(f"{user.tasks}/batch", content=body, headers={"Content-Type": "application/json"})
     assert_problem(answer, 422, "validation_error")
     [mistake] = answer.json()["errors"]
     assert (mistake["pointer"], mistake["code"]) == ("", "too_many_mistakes")
     assert len(answer.content) < 1000
+
+
+@pytest.mark.parametrize("part", ["[]", "{}", "1", '""', '"\\\\"', "NaN"])
+def test_a_body_of_too_many_values_is_refused_before_it_is_taken_apart(user: User, part: str) -> None:
+    body = f'{{"operations":[{",".join([part] * (1_000_000 // (len(part) + 1)))}]}}'
+    answer = user.http.post(f"{user.tasks}/batch", content=body, headers={"Content-Type": "application/json"})
+    assert_problem(answer, 422, "validation_error")
+    assert [mistake["code"] for mistake in answer.json()["errors"]] == ["too_many_values"]
+
+
+@pytest.mark.parametrize("text", ["[", '\\"', '\\\\"', ","])
+def test_a_string_without_an_end_is_no_json(user: User, text: str) -> None:
+    """A count of its parts that began anew at each of its quotation marks would take minutes."""
+    body = '{"operations":["' + text * (1_000_000 // len(text)) + "\\"
+    answer = user.http.post(f"{user.tasks}/batch", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == (422 if text == '\\\\"' else 400)  # these are very many strings, each with an end
+
+
+def test_the_fullest_batch_is_none_of_too_many_values(user: User) -> None:
+    texts = {"title": '"[{,\\' * 100, "description": ',"' * 1000, "priority": "high", "due_on": None}
+    task = {**texts, "due_at": "2026-12-01T12:00:00Z", "labels": [f'",{number}' for number in range(20)]}
+    answer = run(user, *[{"op": "create", "task": task}] * 100)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["results"][99]["task"]["title"] == texts["title"]
 
 
 def test_each_operation_is_told_its_mistakes(user: User) -> None:
