@@ -28,11 +28,16 @@ KEPT_LONGER_SECONDS = 3600
 _MINE = "deleted_tasks.id = $1 AND user_id = $2 AND title IS NOT NULL"
 _KEPT = "deleted_at > now() - make_interval(secs => {})"
 _ERASED = ", ".join(f"{name} = NULL" for name in CONTENT)
+_KNOWN = {f.name: f.name if f.default == "NULL" else f"coalesce({f.name}, {f.default})" for f in FIELDS}
+"""What was deleted before a field came has its default, as the tasks have it that were there then."""
+
+_RESTORED = ", ".join("now" if name == "updated_at" else _KNOWN[name] for name in COLUMNS)
 
 
 def _list(behind: str = "") -> Statement:
     rows = (
-        "SELECT *, deleted_at AS key FROM deleted_tasks"  # noqa: S608  fixed text
+        f"SELECT {', '.join(f'{known} AS {name}' for name, known in _KNOWN.items())}, deleted_at, deleted_at AS key"  # noqa: S608  fixed text
+        " FROM deleted_tasks"
         f" WHERE user_id = $1 AND title IS NOT NULL AND {_KEPT.format('$2')} {behind}"
         " ORDER BY deleted_at DESC, id DESC LIMIT $3"
     )
@@ -47,7 +52,7 @@ RESTORE = Statement(
     f" WHERE {_MINE} AND {_KEPT.format('$3')} AND coalesce(tasks_count, 0) < $4 AND {in_states(5)}"
     " RETURNING deleted_tasks.*, now),"
     f" task AS (INSERT INTO tasks ({', '.join(COLUMNS)}, clocked)"
-    f" SELECT {', '.join('now' if name == 'updated_at' else name for name in COLUMNS)}, true FROM found"
+    f" SELECT {_RESTORED}, true FROM found"
     f" ON CONFLICT (id) DO NOTHING RETURNING {document()} AS document, date_part('epoch', updated_at) AS updated_at),"
     f" {advance('task', count=+1)} SELECT document, updated_at FROM task",
 )

@@ -62,6 +62,20 @@ def test_a_restored_task_is_as_it_was(user: User) -> None:
     assert len(trash_of(user)) == 1
 
 
+@pytest.mark.parametrize("limit", [1, 100, 500])
+def test_what_was_deleted_before_a_field_came_has_its_default(database: Database, user: User, limit: int) -> None:
+    """Deleted in the middle of an upgrade, or before a downgrade: the column was not there to be filled."""
+    task = user.create("old")
+    delete(user, task)
+    columns = "due_on = NULL, due_at = NULL, priority = NULL, labels = NULL"
+    database.query(f"UPDATE deleted_tasks SET {columns} WHERE id = $1", task["id"])
+    [deleted] = trash_of(user, limit=limit)
+    assert (deleted["title"], deleted["priority"], deleted["labels"]) == ("old", "none", [])
+    restored = user.http.post(f"/api/{user.id}/trash/{task['id']}/restore")
+    assert restored.status_code == 200
+    assert {**restored.json(), "updated_at": ""} == {**task, "updated_at": ""}
+
+
 def test_the_trash_comes_in_pages_last_deleted_first(user: User) -> None:
     tasks = [user.create(str(number)) for number in range(7)]
     for task in tasks:
