@@ -9,7 +9,7 @@ from typing import ClassVar, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError, from_json
 
 from service.http.requests import Request
 from service.http.responses import JSON, MERGE_PATCH_JSON
@@ -81,7 +81,7 @@ def parse(schema: type[B], request: Request, accepted: tuple[str, ...] = ACCEPT_
     if request.headers.getone("content-encoding", "identity").strip().lower() != "identity":
         raise UnsupportedMediaType("Send the body without a Content-Encoding", headers={"Accept-Encoding": "identity"})
     if _has_too_many_tokens(request.body):
-        raise Invalid.field("", "There are far too many names and values", "too_many_values")
+        raise _too_many_values(request.body)
     try:
         return schema.model_validate_json(request.body)
     except ValidationError as error:
@@ -93,6 +93,15 @@ def _has_too_many_tokens(body: bytes) -> bool:
     if body.count(b'"') / 2 + body.count(b",") + body.count(b"[") + body.count(b"{") <= TOKENS_MAX:
         return False
     return next(islice(_TOKEN.finditer(body), TOKENS_MAX, None), None) is not None
+
+
+def _too_many_values(body: bytes) -> Invalid | NotJson:
+    """Looks at the beginning alone, which is cheap: what is no JSON only behind it, is told of its values."""
+    try:
+        from_json(body[:TOKENS_MAX].decode(errors="ignore"), allow_partial="trailing-strings")
+    except ValueError:
+        return NotJson()
+    return Invalid.field("", "There are far too many names and values", "too_many_values")
 
 
 def invalid(error: ValidationError, body: bytes | None = None, tags: frozenset[str] = frozenset()) -> Invalid | NotJson:
