@@ -94,8 +94,10 @@ class Request(SanicRequest):
         if absolute is not None:
             url_bytes = url_bytes[absolute.end() :]
             url_bytes = url_bytes if url_bytes.startswith(b"/") else b"/" + url_bytes
-        if b"%" in url_bytes:
+        if b"%" in url_bytes or b"//" in url_bytes:
             path, mark, query = url_bytes.partition(b"?")
+            if path.endswith(b"//"):  # the router takes one off and looks anew, each time one call deeper
+                path = path.rstrip(b"/") + b"/"
             url_bytes = _UNRESERVED.sub(_character, path) + mark + query
         super().__init__(url_bytes, headers, version, method, transport, app, head, stream_id)
         if not tidy:

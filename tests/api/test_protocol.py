@@ -1,6 +1,7 @@
 """Methods, media types and headers: HTTP to the letter."""
 
 import json
+import socket
 import time
 
 import httpx
@@ -54,6 +55,22 @@ def test_options_lists_the_methods_and_needs_no_token(visitor: httpx.Client, idl
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_what_does_not_exist_is_a_404(visitor: httpx.Client, method: str, path: str) -> None:
     assert_problem(visitor.request(method, path), 404, "not_found")
+
+
+@pytest.mark.parametrize("slashes", [2, 5000])
+def test_slashes_at_the_end_of_a_path_are_none_of_its_parts(user: User, slashes: int) -> None:
+    task, end = user.create(), "/" * slashes
+    assert user.http.get(user.path(task) + end).content == user.http.get(user.path(task)).content
+    listed = user.http.get(f"{user.tasks}{end}?limit=1&q={task['title'].replace(' ', '+')}")
+    assert [found["id"] for found in listed.json()] == [task["id"]]
+    assert_problem(user.http.get(f"{user.tasks}{end}x{end}"), 404, "not_found")
+
+
+def test_a_path_of_slashes_leads_where_one_does(service: Service) -> None:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+        connection.sendall(b"GET " + b"/" * 7000 + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        head = connection.makefile("rb").readline()
+    assert head.split()[1] in {b"302", b"307", b"308"}
 
 
 def test_head_answers_as_get_does_without_the_body(user: User) -> None:
