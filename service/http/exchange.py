@@ -36,7 +36,7 @@ class Exchange(Framed):
         """Sanic's loop, but for its ends: it takes no upgrade, and reads no body that the answer did not wait for."""
         lingers = False
         while self.keep_alive and self.stage is Stage.IDLE:
-            self.init_for_request()  # type: ignore[no-untyped-call]  # Sanic's
+            self.init_for_request()
             await self.protocol.request_due()
             self.stage = Stage.REQUEST
             await self._serve()
