@@ -101,6 +101,12 @@ def test_nothing_public_points_at_the_admin_port(values_file: str) -> None:
         assert names == {public["metadata"]["name"]}
 
 
+def test_an_ingress_may_be_for_any_host() -> None:
+    paths = "ingress.hosts[0].paths[0].path=/,ingress.hosts[0].paths[0].pathType=Prefix"
+    (rule,) = the(render("default.yaml", "ingress.enabled=true", paths), "Ingress")["spec"]["rules"]
+    assert list(rule) == ["http"]
+
+
 def test_no_timeout_of_a_request_ends_a_stream() -> None:
     """A stream is a request whose answer does not end; it has a rule of its own, for each of the matches."""
     matches = ("httpRoute.matches[0].path.value=/a", "httpRoute.matches[1].path.value=/b")
