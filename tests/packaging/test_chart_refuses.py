@@ -114,6 +114,7 @@ def test_every_renamed_value_gets_past_the_schema_to_its_error() -> None:
         ([r"commonLabels.app\.kubernetes\.io/name=x"], "/commonLabels"),
         ([r"podLabels.app\.kubernetes\.io/instance=x"], "/podLabels"),
         (["server.corsOrigins={*,https://a.b}"], "/server/corsOrigins"),
+        (["service.externalTrafficPolicy=Local"], "/service/externalTrafficPolicy"),
         (["probes.liveness.successThreshold=2"], "/probes/liveness/successThreshold"),
         (["strategy.rollingUpdate.maxSurge=0"], "no pod could ever be replaced"),
         (["metrics.serviceMonitor.interval=5s"], "metrics.serviceMonitor.scrapeTimeout is above interval"),
