@@ -47,7 +47,7 @@ PARTS = (
     ),
     Part(
         HTTP,
-        "HEADER_MAX_SIZE http1_request_header read protocol stage keep_alive request request_body request_bytes"
+        "HEADER_MAX_SIZE init_for_request http1_request_header read protocol stage keep_alive request request_body request_bytes"
         " request_bytes_left expecting_continue recv_buffer _send _receive_more",
         "http/framing.py",
     ),
