@@ -7,9 +7,10 @@ import struct
 
 import pytest
 
+from tests.support.database import Database
 from tests.support.drill import eventually, pick, report
-from tests.support.server import Service
-from tests.support.users import User
+from tests.support.server import Service, serve
+from tests.support.users import User, sign_up
 
 PARALLEL = 50
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER with no time: close() sends RST
@@ -43,8 +44,12 @@ async def _storm(service: Service, user: User, count: int) -> None:
 
 
 @pytest.mark.drill
-def test_clients_that_reset_their_connections_take_none_of_the_pool(service: Service, user: User) -> None:
-    count = pick(1500, 4000)
+def test_clients_that_reset_their_connections_take_none_of_the_pool(fresh_database: Database) -> None:
+    with serve(fresh_database.url) as service, sign_up(service.url) as user:
+        _storm_and_look(service, user, pick(1500, 4000))
+
+
+def _storm_and_look(service: Service, user: User, count: int) -> None:
     asyncio.run(_storm(service, user, count))
 
     settled = eventually(lambda: service.metric('db_pool_connections{state="in_use"}') == 0, within_seconds=30)

@@ -15,18 +15,12 @@ from tests.support.tools import tool
 @pytest.mark.drill
 def test_random_paths_methods_and_names_add_no_series(service: Service) -> None:
     asyncio.run(_ask(service.url, 30))
-    before = _series(service)
+    before = service.series()
     paths = pick(1500, 10_000)
     asyncio.run(_ask(service.url, paths))
-    after = _series(service)
+    after = service.series()
     report("promise 17, bounded metrics", paths=paths, series=len(after))
     assert after - before == set()
-
-
-def _series(service: Service) -> set[str]:
-    """Without the statements' own: one of work in the background may run for the first time at any moment."""
-    lines = (line for line in service.metrics().splitlines() if not line.startswith("#"))
-    return {line.rpartition(" ")[0] for line in lines if 'operation="' not in line}
 
 
 async def _ask(url: str, count: int) -> None:

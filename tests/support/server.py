@@ -88,6 +88,11 @@ class Service:
     def metrics(self) -> str:
         return httpx.get(f"{self.admin_url}/metrics", timeout=5, verify=False).text
 
+    def series(self) -> set[str]:
+        """Without the statements' own: one of work in the background may run for the first time at any moment."""
+        lines = (line for line in self.metrics().splitlines() if not line.startswith("#"))
+        return {line.rpartition(" ")[0] for line in lines if 'operation="' not in line}
+
     def connections(self) -> list[tuple[str, str]]:
         """State and last statement of each of its connections, as the database server sees them."""
         assert self.process is not None
