@@ -47,8 +47,8 @@ PARTS = (
     ),
     Part(
         HTTP,
-        "HEADER_MAX_SIZE init_for_request http1_request_header read protocol stage keep_alive request request_body request_bytes"
-        " request_bytes_left expecting_continue recv_buffer _send _receive_more",
+        "HEADER_MAX_SIZE init_for_request http1_request_header read protocol stage keep_alive request request_body"
+        " request_bytes request_bytes_left expecting_continue recv_buffer _send _receive_more",
         "http/framing.py",
     ),
     Part(
