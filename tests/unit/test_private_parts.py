@@ -77,6 +77,11 @@ PARTS = (
         "lifecycle.py",
     ),
     Part("sanic.config.Config", "TOUCHUP AUTO_EXTEND", "admin.py"),
+    Part(
+        PROTOCOL,
+        "loop transport connection_made data_received check_timeouts _http _task _callback_check_timeouts",
+        "admin.py",
+    ),
     Part("asyncpg.connection.Connection", "_cancel_current_command _top_xact _transport", "database/connection.py"),
     Part("asyncpg.pgproto.pgproto", "UUID", "identifiers.py"),
     Part(
