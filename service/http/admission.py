@@ -12,7 +12,7 @@ take turns: one with a hundred connections delays the next user by one request, 
 import asyncio
 import re
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from functools import lru_cache
 from time import monotonic
 from typing import Protocol
@@ -72,7 +72,7 @@ class Admission:
         self._waiting = waiting
         self._capacity = capacity
         self.timeout_seconds = timeout_seconds
-        self.connections_max = connections_max
+        self._connections_max = connections_max
         self._size = 0
         self._queue: deque[_Queued] = deque()  # by age; also those that have been admitted since
         self._by_user: OrderedDict[str | None, deque[_Queued]] = OrderedDict()  # whose turn it is first
@@ -80,6 +80,10 @@ class Admission:
         self._timer_is_set = False
         self._any_left = False  # since the last check
         self._ended = False
+
+    def room(self, connections: Sized) -> int:
+        """How many more connections there may be beside these."""
+        return self._connections_max - len(connections)
 
     def queued(self) -> int:
         return self._size

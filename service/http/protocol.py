@@ -15,7 +15,7 @@ from sanic.exceptions import RequestCancelled, RequestTimeout, ServiceUnavailabl
 from sanic.http import Stage
 from sanic.server import HttpProtocol
 
-from service.http.acceptor import Acceptor
+from service.http.acceptor import Acceptor, Server
 from service.http.admission import Admission, refusal
 from service.http.exchange import Exchange, user_of
 from service.http.observer import Observer
@@ -66,8 +66,12 @@ class Protocol(HttpProtocol):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        if self._acceptor.new_protocol is None:
-            self._acceptor.new_protocol = partial(type(self), **arguments)
+        if self._acceptor.server is None:
+            self._acceptor.server = Server(
+                new_protocol=partial(type(self), **arguments),
+                room=partial(self._admission.room, self.connections),
+                refused=self._observer.connection_refused,
+            )
 
     def _setup(self) -> None:
         super()._setup()  # type: ignore[no-untyped-call]  # Sanic's
@@ -94,7 +98,7 @@ class Protocol(HttpProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's is wider
         self._acceptor.accept_more()
-        if len(self.connections) >= self._admission.connections_max:
+        if self._admission.room(self.connections) <= 0:
             self._observer.connection_refused()
             transport.abort()  # a proxy tries another pod then, which it would not after an answer
             return

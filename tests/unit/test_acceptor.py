@@ -6,9 +6,10 @@ from contextlib import ExitStack
 
 import uvloop
 
-from service.http.acceptor import AT_ONCE, Acceptor
+from service.http.acceptor import AT_ONCE, Acceptor, Server
 
 CROWD = 10 * AT_ONCE
+TURNS_MAX = 2000
 
 
 class Accepted(asyncio.Protocol):
@@ -21,48 +22,68 @@ class Accepted(asyncio.Protocol):
         self._acceptor.accept_more()
 
 
-async def turns_for_a_crowd(*, alone: bool, closed: bool) -> int:
-    """How many turns of the loop it takes until everybody is accepted, 2,000 at the most."""
-    loop = asyncio.get_running_loop()
-    listener = socket.create_server(("127.0.0.1", 0), backlog=CROWD)
-    acceptor = Acceptor(listener)
-    accepted: list[asyncio.BaseTransport] = []
+class Crowd:
+    """CROWD clients that are connected before the loop has had a turn, and a server with room for some of them."""
 
-    def new_protocol() -> Accepted:
-        return Accepted(acceptor, accepted)
+    def __init__(self, *, room: int = CROWD, alone: bool = False) -> None:
+        """`alone` leaves all to libuv."""
+        self._room = room
+        self._alone = alone
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=CROWD)
+        self.acceptor = Acceptor(self._listener)
+        self.accepted: list[asyncio.BaseTransport] = []
+        self.refused = 0
 
-    acceptor.new_protocol = None if alone else new_protocol
-    server = await loop.create_server(new_protocol, sock=listener, backlog=CROWD)
-    with ExitStack() as clients:
-        for _ in range(CROWD):  # the kernel takes them; the loop has not had a turn meanwhile
-            clients.enter_context(socket.create_connection(listener.getsockname()))
-        if closed:
-            server.close()
-            acceptor.accept_more()
-        turns = 0
-        while len(accepted) < CROWD and turns < 2000:
-            await asyncio.sleep(0)
-            turns += 1
-    for transport in accepted:
-        transport.close()
-    server.close()
-    await server.wait_closed()
-    return turns
+    def come(self, *, to_a_closed_server: bool = False) -> int:
+        """How many turns of the loop it takes until all are accepted or refused; TURNS_MAX when they never are."""
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(self._come(closed=to_a_closed_server))
 
+    async def _come(self, *, closed: bool) -> int:
+        server = await asyncio.get_running_loop().create_server(self._new, sock=self._listener, backlog=CROWD)
+        if not self._alone:
+            self.acceptor.server = Server(self._new, lambda: self._room - len(self.accepted), self._refuse)
+        with ExitStack() as clients:
+            for _ in range(CROWD):
+                clients.enter_context(socket.create_connection(self._listener.getsockname()))
+            if closed:
+                server.close()
+                self.acceptor.accept_more()
+            turns = 0
+            while len(self.accepted) + self.refused < CROWD and turns < TURNS_MAX:
+                await asyncio.sleep(0)
+                turns += 1
+        for transport in self.accepted:
+            transport.close()
+        server.close()
+        await server.wait_closed()
+        return turns
 
-def turns(*, alone: bool = False, closed: bool = False) -> int:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(turns_for_a_crowd(alone=alone, closed=closed))
+    def _new(self) -> Accepted:
+        return Accepted(self.acceptor, self.accepted)
+
+    def _refuse(self) -> None:
+        self.refused += 1
 
 
 def test_many_are_accepted_in_a_turn() -> None:
-    assert turns() < CROWD / 2
+    assert Crowd().come() < CROWD / 2
 
 
 def test_libuv_alone_accepts_one_in_a_turn() -> None:
     """Once this fails, the acceptor is not needed any more."""
-    assert turns(alone=True) >= CROWD
+    assert Crowd(alone=True).come() >= CROWD
+
+
+def test_those_for_whom_there_is_no_room_are_refused_as_soon() -> None:
+    crowd = Crowd(room=AT_ONCE)
+    assert crowd.come() < CROWD / 2
+    # The first of each turn is libuv's, whose protocol would refuse it.
+    assert len(crowd.accepted) < 3 * AT_ONCE
+    assert crowd.refused > CROWD / 2
 
 
 def test_nobody_is_accepted_once_the_server_is_closed() -> None:
-    assert turns(closed=True) == 2000
+    crowd = Crowd()
+    assert crowd.come(to_a_closed_server=True) == TURNS_MAX
+    assert crowd.accepted == []
