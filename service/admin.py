@@ -16,6 +16,7 @@ from sanic.server import HttpProtocol
 
 from service.database.schema_watch import Schema
 from service.http.errors import ProblemHandler
+from service.http.protocol import CHECK_SECONDS
 from service.http.requests import Request
 from service.http.responses import READ, add_common_headers, json_value
 from service.telemetry.metrics import Metrics
@@ -27,9 +28,6 @@ REQUEST_SECONDS = 10.0
 
 KEEP_ALIVE_SECONDS = 75.0
 """From one request to the next: a scraper comes at least once a minute."""
-
-CHECK_SECONDS = 2.0
-"""Between two checks of a connection's timeouts: by so much they may be late."""
 
 AdminApp = Sanic[Config, SimpleNamespace]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from service.database.errors import cause_of, sqlstate
+from service.database.errors import SESSION_CHANGED, cause_of, sqlstate
 from service.database.tls import TlsFileError
 from service.database.url import DatabaseUrl
 
@@ -20,11 +20,11 @@ _SENTENCES = {
     "3D000": "the server has no such database",
     "42501": "the role lacks a privilege",
     "3F000": "the search_path of the role leads to no schema",
-    "42710": "there is something of that name already, which is not ours",
-    "42723": "there is something of that name already, which is not ours",
-    "42P07": "there is something of that name already, which is not ours",
-    "26000": "a pooler in between changes the session; set DB_POOLER=transaction, and give migrations a direct URL",
-    "42P05": "a pooler in between changes the session; set DB_POOLER=transaction, and give migrations a direct URL",
+    **dict.fromkeys(("42710", "42723", "42P07"), "there is something of that name already, which is not ours"),
+    **dict.fromkeys(
+        SESSION_CHANGED,
+        "a pooler in between changes the session; set DB_POOLER=transaction, and give migrations a direct URL",
+    ),
     "42703": "a table of that name is not ours",
     "25006": "the database is read-only: a standby, or default_transaction_read_only is on",
     "08P01": "what is in between refuses the session's settings;"
