@@ -45,18 +45,15 @@ async def _storm(service: Service, user: User, count: int) -> None:
 
 @pytest.mark.drill
 def test_clients_that_reset_their_connections_take_none_of_the_pool(fresh_database: Database) -> None:
+    count = pick(1500, 4000)
     with serve(fresh_database.url) as service, sign_up(service.url) as user:
-        _storm_and_look(service, user, pick(1500, 4000))
+        asyncio.run(_storm(service, user, count))
 
-
-def _storm_and_look(service: Service, user: User, count: int) -> None:
-    asyncio.run(_storm(service, user, count))
-
-    settled = eventually(lambda: service.metric('db_pool_connections{state="in_use"}') == 0, within_seconds=30)
-    idle = service.metric('db_pool_connections{state="idle"}')
-    seen = service.connections()
-    report("promise 1, disconnects", count=count, settled_after=settled, connections=len(seen))
-    assert {state for state, _ in seen} == {"idle"}, "none is left in a transaction"
-    assert len(seen) == idle
-    assert idle >= 5
-    assert user.create("served")["title"] == "served"
+        settled = eventually(lambda: service.metric('db_pool_connections{state="in_use"}') == 0, within_seconds=30)
+        idle = service.metric('db_pool_connections{state="idle"}')
+        seen = service.connections()
+        report("promise 1, disconnects", count=count, settled_after=settled, connections=len(seen))
+        assert {state for state, _ in seen} == {"idle"}, "none is left in a transaction"
+        assert len(seen) == idle
+        assert idle >= 5
+        assert user.create("served")["title"] == "served"
